@@ -1,0 +1,232 @@
+"""A model is a folder: read it whole and checked, or not at all; write it whole, or not at all."""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx.external_data_helper import uses_external_data
+from pydantic import ValidationError
+
+from service.artifact.manifest import FORMAT_VERSION, MANIFEST_FILE, GraphSpec, Manifest, TextInput
+from service.artifact.text import Text
+from service.errors import ArtifactError
+
+_MAX_MANIFEST_BYTES = 4 * 1024 * 1024
+_ONNX_DTYPES = {"float32": 1, "int32": 6, "int64": 7}
+"""`onnx.TensorProto.DataType` of the dtypes that a manifest can name."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeData:
+    """One ragged batch from the zero state, and what the exporting machine saw."""
+
+    inputs: NDArray[Any]
+    """`[batch, time]` token ids or `[batch, time, features]` numbers; padding is zero."""
+    lengths: NDArray[np.int32]
+    outputs: dict[str, NDArray[np.float32]]
+    state: tuple[NDArray[np.float32], ...]
+    """Final states, in the order of `graph.state`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """A loaded artifact whose files are what its manifest says."""
+
+    folder: Path
+    manifest: Manifest
+    text: Text | None
+    probe: ProbeData
+
+    @property
+    def model_path(self) -> Path:
+        return self.folder / self.manifest.graph.file
+
+    @property
+    def digest(self) -> str:
+        """sha256 over the manifest: it covers the checksums of all other files."""
+        return digest((self.folder / MANIFEST_FILE).read_bytes())
+
+
+def digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def load_artifact(folder: Path) -> Artifact:
+    """Read and check `folder`. Raises ArtifactError that names the file and the field."""
+    manifest = read_manifest(folder)
+    for name, expected in manifest.files.items():
+        if digest(_read(folder, name)) != expected:
+            raise ArtifactError(
+                "the sha256 in the manifest differs from the file's: changed or cut off",
+                file=name,
+                field=f"files.{name}",
+            )
+    _check_graph(folder, manifest)
+    text = None
+    if isinstance(manifest.input, TextInput):
+        text = Text(folder / manifest.input.tokenizer)
+        if text.num_tokens != manifest.input.num_tokens:
+            raise ArtifactError(
+                f"holds {text.num_tokens} tokens, the manifest says {manifest.input.num_tokens}",
+                file=manifest.input.tokenizer,
+                field="input.num_tokens",
+            )
+    return Artifact(folder, manifest, text, _read_probe(folder, manifest))
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest alone, validated; the other files are not looked at."""
+    raw = _read(folder, MANIFEST_FILE)
+    if len(raw) > _MAX_MANIFEST_BYTES:
+        raise ArtifactError(f"larger than {_MAX_MANIFEST_BYTES} bytes", file=MANIFEST_FILE)
+    try:
+        fields = json.loads(raw)
+    except (ValueError, RecursionError) as error:
+        raise ArtifactError(f"not JSON: {error}", file=MANIFEST_FILE) from error
+    version = cast("dict[str, object]", fields).get("format_version") if isinstance(fields, dict) else None
+    if isinstance(version, int) and version > FORMAT_VERSION:
+        raise ArtifactError(
+            f"format {version} is newer than this service reads ({FORMAT_VERSION}): upgrade it",
+            file=MANIFEST_FILE,
+            field="format_version",
+        )
+    try:
+        return Manifest.model_validate_json(raw)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"]) or None
+        raise ArtifactError(first["msg"], file=MANIFEST_FILE, field=field) from error
+
+
+def save_artifact(folder: Path, manifest: Manifest, files: Mapping[str, bytes]) -> None:
+    """Write the artifact to `folder`, which must not exist yet, in one rename.
+
+    `files` holds what the manifest lists (checked) and what only people read (the card).
+    """
+    for name, expected in manifest.files.items():
+        if name not in files or digest(files[name]) != expected:
+            raise ArtifactError("the manifest's checksum is not of this file", file=name)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    if folder.exists():
+        raise ArtifactError("the version exists already; versions never change", file=str(folder))
+    draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=folder.parent))
+    try:
+        for name, data in files.items():
+            (draft / name).write_bytes(data)
+        (draft / MANIFEST_FILE).write_text(manifest.model_dump_json(indent=2) + "\n")
+        draft.chmod(0o755)
+        os.replace(draft, folder)  # noqa: PTH105 - the name says that it is atomic
+    except BaseException:
+        shutil.rmtree(draft, ignore_errors=True)
+        raise
+
+
+def dump_probe(probe: ProbeData) -> bytes:
+    """The bytes of `probe.npz`."""
+    arrays: dict[str, NDArray[Any]] = {"input": probe.inputs, "lengths": probe.lengths}
+    arrays |= {f"output/{name}": value for name, value in probe.outputs.items()}
+    arrays |= {f"state/{index}": value for index, value in enumerate(probe.state)}
+    buffer = BytesIO()
+    np.savez_compressed(buffer, allow_pickle=False, **arrays)
+    return buffer.getvalue()
+
+
+def _read(folder: Path, name: str) -> bytes:
+    path = folder / name
+    if path.is_symlink() or path.resolve().parent != folder.resolve():
+        raise ArtifactError("leaves the artifact's folder", file=name)
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ArtifactError(f"cannot be read: {error.strerror}", file=name) from error
+
+
+def _read_probe(folder: Path, manifest: Manifest) -> ProbeData:
+    name, graph = manifest.probe.file, manifest.graph
+    try:
+        with np.load(folder / name, allow_pickle=False) as arrays:
+            probe = ProbeData(
+                inputs=arrays["input"],
+                lengths=arrays["lengths"].astype(np.int32),
+                outputs={spec.name: arrays[f"output/{spec.name}"] for spec in graph.outputs},
+                state=tuple(arrays[f"state/{index}"] for index in range(len(graph.state))),
+            )
+    except (ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
+        raise ArtifactError(f"not a probe of this graph: {error}", file=name) from error
+    rows = probe.lengths.shape[0] if probe.lengths.ndim == 1 else 0
+    if rows == 0 or probe.inputs.shape[0] != rows or probe.lengths.min() < 1:
+        raise ArtifactError("the probe needs rows, each of at least one step", file=name)
+    if probe.inputs.ndim != len(graph.input.shape) or probe.lengths.max() > probe.inputs.shape[1]:
+        raise ArtifactError("the probe's input is not of the graph's shape", file=name)
+    return probe
+
+
+def _check_graph(folder: Path, manifest: Manifest) -> None:
+    """The graph's names, dtypes and ranks are the manifest's, and no data lies outside."""
+    file = manifest.graph.file
+    try:
+        model = onnx.load(folder / file, load_external_data=False)
+    except Exception as error:  # noqa: BLE001 - protobuf raises its own, by implementation
+        raise ArtifactError(f"not an ONNX model: {error}", file=file) from error
+    for tensor in _tensors(model.graph):
+        if uses_external_data(tensor):
+            location = {entry.key: entry.value for entry in tensor.external_data}.get("location", "")
+            if location not in manifest.files:
+                raise ArtifactError(
+                    f"external data in {location!r}, which is not a file of the artifact",
+                    file=file,
+                    field=tensor.name,
+                )
+    _check_signature(model.graph, manifest.graph)
+
+
+def _check_signature(graph: onnx.GraphProto, spec: GraphSpec) -> None:
+    expected_in = {s.name: (s.dtype, len(s.shape)) for s in spec.inputs}
+    expected_in[spec.lengths] = ("int32", 1)
+    expected_in |= {s.input: (s.dtype, len(s.shape)) for s in spec.state}
+    expected_out = {s.name: (s.dtype, len(s.shape)) for s in spec.outputs}
+    expected_out |= {s.output: (s.dtype, len(s.shape)) for s in spec.state}
+    for what, values, expected in (
+        ("input", graph.input, expected_in),
+        ("output", graph.output, expected_out),
+    ):
+        seen = {value.name: value.type.tensor_type for value in values}
+        if seen.keys() != expected.keys():
+            raise ArtifactError(
+                f"{what}s are {sorted(seen)}, the manifest says {sorted(expected)}",
+                file=spec.file,
+                field=f"graph.{what}s",
+            )
+        for name, (dtype, rank) in expected.items():
+            if seen[name].elem_type != _ONNX_DTYPES[dtype] or len(seen[name].shape.dim) != rank:
+                raise ArtifactError(
+                    f"{what} {name} is not {dtype} of rank {rank}", file=spec.file, field=name
+                )
+
+
+def _tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
+    """Every constant of a graph and of the graphs inside its nodes."""
+    yield from graph.initializer
+    for sparse in graph.sparse_initializer:
+        yield sparse.values
+        yield sparse.indices
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.HasField("t"):
+                yield attribute.t
+            yield from attribute.tensors
+            if attribute.HasField("g"):
+                yield from _tensors(attribute.g)
+            for inner in attribute.graphs:
+                yield from _tensors(inner)

@@ -1,0 +1,285 @@
+"""The manifest: whatever the service knows about a model is in this one value.
+
+Conventions: data tensors are batch first, `[batch, time, ...]`; state tensors are
+`[layers, batch, hidden]`. A tensor's shape is written with symbols for what varies (`"batch"`,
+`"time"`) and numbers for what does not.
+"""
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from service.artifact.scaling import Scaling
+
+FORMAT_VERSION = 1
+MANIFEST_FILE = "manifest.json"
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
+"""A model's name: it is a folder, a part of URLs, and a metric label."""
+
+FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$")]
+"""A plain file name: no separators, so that no path can leave the artifact's folder."""
+
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+"""sha256 in lower-case hexadecimal."""
+
+Dimension = Literal["batch", "time"] | Annotated[int, Field(ge=1)]
+DType = Literal["float32", "int64", "int32"]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Task(StrEnum):
+    """What a model's numbers mean."""
+
+    CLASSIFICATION = "classification"
+    FORECASTING = "forecasting"
+    LANGUAGE_MODELING = "language_modeling"
+
+
+class TensorSpec(_Model):
+    """One input or output of a graph, e.g. `logits float32 [batch, time, 65]`."""
+
+    name: str
+    dtype: DType
+    shape: tuple[Dimension, ...]
+
+    @property
+    def per_step(self) -> bool:
+        """Whether the tensor has a time axis: one value for every step."""
+        return "time" in self.shape
+
+
+class StateSpec(_Model):
+    """One tensor of the recurrent state: the output that becomes the next call's input."""
+
+    input: str
+    output: str
+    dtype: Literal["float32"] = "float32"
+    shape: tuple[Dimension, ...]
+    batch_axis: Annotated[int, Field(ge=0)]
+
+    @model_validator(mode="after")
+    def _batch_axis_is_the_only_symbol(self) -> "StateSpec":
+        symbols = [axis for axis, dimension in enumerate(self.shape) if isinstance(dimension, str)]
+        if symbols != [self.batch_axis] or self.shape[self.batch_axis] != "batch":
+            raise ValueError(
+                f"state {self.input}: exactly axis {self.batch_axis} must be 'batch' in {self.shape}"
+            )
+        return self
+
+    @property
+    def row_shape(self) -> tuple[int, ...]:
+        """The shape of one row's state: the tensor's shape without its batch axis."""
+        return tuple(d for d in self.shape if isinstance(d, int))
+
+
+class GraphSpec(_Model):
+    """One ONNX file. `lengths` names its int32 `[batch]` input of valid steps in each row."""
+
+    file: FileName
+    inputs: tuple[TensorSpec, ...] = Field(min_length=1, max_length=1)
+    lengths: str
+    outputs: tuple[TensorSpec, ...] = Field(min_length=1)
+    state: tuple[StateSpec, ...] = ()
+
+    @property
+    def input(self) -> TensorSpec:
+        """The tensor of data: token ids `[batch, time]` or numbers `[batch, time, features]`."""
+        return self.inputs[0]
+
+    @model_validator(mode="after")
+    def _data_axes_come_first(self) -> "GraphSpec":
+        for spec in self.inputs:
+            if spec.shape[:2] != ("batch", "time"):
+                raise ValueError(f"input {spec.name}: the shape must start with batch, time")
+        for spec in self.outputs:
+            if spec.shape[:1] != ("batch",) or "time" in spec.shape[2:]:
+                raise ValueError(f"output {spec.name}: the shape must be batch, [time,] numbers")
+        return self
+
+
+class TextInput(_Model):
+    """A sequence is text, or token ids of the tokenizer in `tokenizer`."""
+
+    kind: Literal["text"] = "text"
+    tokenizer: FileName = "tokenizer.json"
+    num_tokens: Annotated[int, Field(ge=1)]
+
+
+class NumericInput(_Model):
+    """A sequence is rows of numbers, one column a feature, in the units the user knows.
+
+    `scaling` is recorded so that scaled metrics can be computed again; the graph applies it.
+    """
+
+    kind: Literal["numeric"] = "numeric"
+    features: tuple[str, ...] = Field(min_length=1)
+    units: tuple[str, ...] = ()
+    scaling: Scaling | None = None
+
+
+Input = Annotated[TextInput | NumericInput, Field(discriminator="kind")]
+
+
+class ClassificationOutput(_Model):
+    """`logits [batch, classes]`, or `[batch, time, classes]` of which the last step counts."""
+
+    task: Literal[Task.CLASSIFICATION] = Task.CLASSIFICATION
+    logits: str = "logits"
+    labels: tuple[str, ...] = Field(min_length=2)
+
+
+class ForecastingOutput(_Model):
+    """`forecast [batch, time, horizon, targets]`: at every step, the `horizon` steps after it."""
+
+    task: Literal[Task.FORECASTING] = Task.FORECASTING
+    forecast: str = "forecast"
+    horizon: Annotated[int, Field(ge=1)]
+    targets: tuple[str, ...] = Field(min_length=1)
+    units: tuple[str, ...] = ()
+    step_seconds: float | None = None
+
+
+class SamplingDefaults(_Model):
+    """What generation uses where a request is silent."""
+
+    temperature: Annotated[float, Field(ge=0)] = 1.0
+    top_k: Annotated[int, Field(ge=0)] = 0
+    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    max_tokens: Annotated[int, Field(ge=1)] = 256
+
+
+class LanguageModelingOutput(_Model):
+    """`logits [batch, time, tokens]`: at every step, the token after it."""
+
+    task: Literal[Task.LANGUAGE_MODELING] = Task.LANGUAGE_MODELING
+    logits: str = "logits"
+    start_token: Annotated[int, Field(ge=0)]
+    """Stands before the first token, in scoring and for an empty prompt."""
+    end_token: Annotated[int, Field(ge=0)] | None = None
+    sampling: SamplingDefaults = SamplingDefaults()
+
+
+Output = Annotated[
+    ClassificationOutput | ForecastingOutput | LanguageModelingOutput,
+    Field(discriminator="task"),
+]
+
+
+class Limits(_Model):
+    max_steps: Annotated[int, Field(ge=1)] = 100_000
+    """Longest sequence that the model takes; the service's own limit may be lower."""
+
+
+class Probe(_Model):
+    """Inputs and the outputs seen at export, replayed at load."""
+
+    file: FileName = "probe.npz"
+    tolerance: Annotated[float, Field(gt=0)] = 1e-4
+    """Largest `|seen - expected| / max(1, |expected|)`: processors round differently."""
+
+
+class Metric(_Model):
+    """A measured figure beside what it must be compared with."""
+
+    name: str
+    value: float
+    split: str
+    baseline: float | None = None
+    baseline_name: str = ""
+    reference: str = ""
+    lower_is_better: bool = False
+
+
+class Provenance(_Model):
+    """Where the artifact comes from, enough to make it again."""
+
+    recipe: str
+    commit: str
+    created: str
+    data: str
+    metrics: tuple[Metric, ...] = ()
+    verification: dict[str, float] = {}
+    """Largest differences that `verify` saw, by claim; 0.0 is bit for bit."""
+    versions: dict[str, str] = {}
+
+
+class Manifest(_Model):
+    """A model, as the service sees it."""
+
+    format_version: Literal[1] = FORMAT_VERSION
+    name: Name
+    version: Annotated[int, Field(ge=1)]
+    description: str
+    licence: str = ""
+    task: Task
+    causal: bool
+    """Whether a step sees only the past: the model can be cut in time and have sessions."""
+    graph: GraphSpec
+    input: Input
+    output: Output
+    limits: Limits = Limits()
+    probe: Probe = Probe()
+    files: dict[FileName, Digest]
+    """sha256 of every file of the artifact but the manifest."""
+    provenance: Provenance
+
+    @model_validator(mode="after")
+    def _parts_agree(self) -> "Manifest":
+        if self.output.task != self.task:
+            raise ValueError(f"output.task is {self.output.task}, task is {self.task}")
+        if self.causal and not self.graph.state:
+            raise ValueError("graph.state: a causal model needs at least one state pair")
+        if not self.causal and self.graph.state:
+            raise ValueError("graph.state: a model that is not causal has no state to carry")
+        needed = {self.graph.file, self.probe.file}
+        if isinstance(self.input, TextInput):
+            needed.add(self.input.tokenizer)
+        if missing := sorted(needed - self.files.keys()):
+            raise ValueError(f"files: no checksum of {', '.join(missing)}")
+        if MANIFEST_FILE in self.files:
+            raise ValueError("files: the manifest cannot hold its own checksum")
+        self._output_agrees_with_graph()
+        return self
+
+    def _output_agrees_with_graph(self) -> None:
+        outputs = {spec.name: spec for spec in self.graph.outputs}
+        name, shape = _needed_output(self.output, causal=self.causal, input=self.input)
+        if name not in outputs:
+            raise ValueError(f"output: the graph has no output {name!r}")
+        if outputs[name].shape not in shape:
+            raise ValueError(
+                f"output: {name} has shape {outputs[name].shape}, the task needs {shape[0]}"
+            )
+        expected: tuple[Dimension, ...] = ("batch", "time")
+        if isinstance(self.input, NumericInput):
+            expected = (*expected, len(self.input.features))
+        if self.graph.input.shape != expected:
+            raise ValueError(
+                f"graph.inputs: {self.graph.input.name} has shape {self.graph.input.shape}, "
+                f"the input needs {expected}"
+            )
+
+
+def _needed_output(
+    output: ClassificationOutput | ForecastingOutput | LanguageModelingOutput,
+    *,
+    causal: bool,
+    input: TextInput | NumericInput,  # noqa: A002 - the manifest's own word
+) -> tuple[str, tuple[tuple[Dimension, ...], ...]]:
+    """The output tensor a task reads, and the shapes it may have."""
+    match output:
+        case ClassificationOutput():
+            classes = len(output.labels)
+            shapes = (("batch", "time", classes),) if causal else (("batch", classes),)
+            return output.logits, shapes
+        case ForecastingOutput():
+            return output.forecast, (("batch", "time", output.horizon, len(output.targets)),)
+        case LanguageModelingOutput():
+            if not causal or not isinstance(input, TextInput):
+                raise ValueError("a language model is causal and reads text")
+            return output.logits, (("batch", "time", input.num_tokens),)

@@ -1,0 +1,88 @@
+"""Text to token ids and back, by one tokenizer.json for training and serving."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Tokenizer as _Tokenizer
+
+from service.errors import ArtifactError, InvalidInput
+
+_REPLACEMENT = "�"
+
+
+class Text:
+    """A tokenizer read from `path`, with errors that name what is wrong."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            self._tokenizer = _Tokenizer.from_file(str(path))
+        except Exception as error:  # noqa: BLE001 - tokenizers raises bare Exception
+            raise ArtifactError(f"not a tokenizer: {error}", file=path.name) from error
+        self._tokenizer.no_padding()
+        self._tokenizer.no_truncation()
+
+    @property
+    def num_tokens(self) -> int:
+        return self._tokenizer.get_vocab_size(with_added_tokens=True)
+
+    def encode(self, text: str) -> NDArray[np.int64]:
+        """Token ids `[time]`; text with no token, or one the vocabulary lacks, is refused."""
+        try:
+            ids = self._tokenizer.encode(text, add_special_tokens=False).ids
+        except Exception as error:  # noqa: BLE001 - tokenizers raises bare Exception
+            raise InvalidInput(
+                f"the text holds {self._unknown(text)}, which the model's vocabulary lacks"
+            ) from error
+        return np.asarray(ids, dtype=np.int64)
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Text of `ids`; an incomplete UTF-8 character at either end shows as U+FFFD."""
+        return self._tokenizer.decode(list(ids), skip_special_tokens=True)
+
+    def token(self, token_id: int) -> str:
+        """The text of one token as people read it."""
+        text = self.decode([token_id])
+        if text and _REPLACEMENT not in text:
+            return text
+        return self._tokenizer.id_to_token(token_id) or ""
+
+    def _unknown(self, text: str) -> str:
+        for character in text:
+            try:
+                self._tokenizer.encode(character, add_special_tokens=False)
+            except Exception:  # noqa: BLE001 - tokenizers raises bare Exception
+                return f"{character!r}"
+        return "a token"
+
+
+class TextStream:
+    """Decodes token by token, and never hands out a piece of a character."""
+
+    def __init__(self, text: Text) -> None:
+        self._text = text
+        self._ids: list[int] = []
+        self._context = 0
+        self._sent = 0
+
+    def push(self, token_id: int) -> str:
+        """The text that became certain with this token; it may be empty.
+
+        The window restarts at the tokens of the last piece, so that a long stream costs the same
+        for every token, and decoders that look at the token before still see it.
+        """
+        self._ids.append(token_id)
+        before = self._text.decode(self._ids[self._context : self._sent])
+        now = self._text.decode(self._ids[self._context :])
+        if now.endswith(_REPLACEMENT) or len(now) <= len(before):
+            return ""
+        self._context, self._sent = self._sent, len(self._ids)
+        return now[len(before) :]
+
+    def flush(self) -> str:
+        """What is left at the end, with U+FFFD for a character that never became whole."""
+        before = self._text.decode(self._ids[self._context : self._sent])
+        now = self._text.decode(self._ids[self._context :])
+        self._context = self._sent = len(self._ids)
+        return now[len(before) :]

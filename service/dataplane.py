@@ -1,0 +1,260 @@
+"""What the service can do, in Python types: every protocol is a codec around this."""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.artifact.manifest import Manifest
+from service.errors import RecurError
+
+SequenceInput = str | NDArray[Any] | RecurError
+"""Text, token ids int64 `[time]`, or numbers float32 `[time, features]`.
+
+A sequence that a protocol could not read arrives as its error and leaves as its error, so that
+it fails alone.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class DataPlaneLimits:
+    """What one request may ask for. A request beyond one of them is refused by its name."""
+
+    max_sequences: int = 1024
+    max_steps: int = 100_000
+    max_tokens: int = 4096
+    max_choices: int = 16
+    max_logprobs: int = 20
+    max_stop_strings: int = 8
+    max_streams: int = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Who asks, and until when. `deadline` is in seconds of `time.monotonic()`."""
+
+    tenant: str
+    protocol: str
+    deadline: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Classification:
+    label: str
+    probabilities: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    forecast: NDArray[np.float32]
+    """`[horizon, targets]`, in the units of the manifest, for the steps after the last one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Likelihood:
+    """How likely the model finds a text, in nats."""
+
+    log_likelihood: float
+    perplexity: float
+    tokens: list[str]
+    token_log_likelihoods: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """One sequence's answer in its task's terms; `outputs` are the raw tensors, if asked for."""
+
+    answer: Classification | Forecast | Likelihood
+    steps: int
+    outputs: dict[str, NDArray[np.float32]] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Predictions:
+    model: str
+    version: int
+    results: list[Prediction | RecurError]
+    """In the order of the request."""
+
+
+@dataclass(frozen=True, slots=True)
+class GenerateRequest:
+    """`None` is the model's default. `prompt` None or empty starts from nothing, or the session."""
+
+    prompt: str | NDArray[np.int64] | None = None
+    max_tokens: int | None = None
+    temperature: float | None = None
+    top_k: int | None = None
+    top_p: float | None = None
+    repetition_penalty: float = 1.0
+    seed: int | None = None
+    stop: tuple[str, ...] = ()
+    n: int = 1
+    logprobs: int | None = None
+    """None: no log probabilities; k: those of the sampled tokens and of the k likeliest."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenLogprob:
+    token: str
+    logprob: float
+    top: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class TextPiece:
+    """Text of one choice that became certain; never a part of a character."""
+
+    index: int
+    text: str
+    logprobs: tuple[TokenLogprob, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    index: int
+    text: str
+    finish_reason: str
+    """`stop` (a stop string or the end token) or `length`."""
+    logprobs: tuple[TokenLogprob, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationUsage:
+    prompt_tokens: int
+    completion_tokens: int
+    reused_tokens: int = 0
+    """Prompt tokens, or steps of the session, that were not computed again."""
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationDone:
+    """The last event of a generation."""
+
+    model: str
+    version: int
+    choices: tuple[Choice, ...]
+    usage: GenerationUsage
+    session: "SessionInfo | None" = None
+
+
+GenerationEvent = TextPiece | GenerationDone
+
+
+@dataclass(frozen=True, slots=True)
+class OpenRequest:
+    session_id: str | None = None
+    ttl_seconds: float | None = None
+    initial_state: dict[str, NDArray[np.float32]] | None = None
+    """By the name of the state input, each of `StateSpec.row_shape`; absent ones are zero."""
+    fork_of: str | None = None
+    metadata: dict[str, str] = field(default_factory=dict[str, str])
+
+
+@dataclass(frozen=True, slots=True)
+class SessionInfo:
+    session_id: str
+    model: str
+    version: int
+    step: int
+    expires_at: float
+    """Seconds since the epoch; moves on with every completed step."""
+    created_at: float
+    busy: bool
+    state_bytes: int
+    state_norms: dict[str, float]
+    """Euclidean norm of each state tensor, by its input's name."""
+    metadata: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class StepReply:
+    session_id: str
+    step: int
+    prediction: Prediction
+    expires_at: float
+    state: dict[str, NDArray[np.float32]] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """`replayed`: the reply was given before, the state was not moved again."""
+
+    reply: StepReply
+    replayed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """A served model: its manifest, and how it runs here."""
+
+    manifest: Manifest
+    digest: str
+    device: str
+    loaded_at: float
+    probe_difference: float
+    """Largest relative difference of the probe's replay at load."""
+
+
+class DataPlane:
+    """All the verbs. Errors are RecurError; nothing here knows a wire."""
+
+    def models(self) -> list[ModelInfo]:
+        """The current version of every served model, by name."""
+        raise NotImplementedError
+
+    def model(self, ref: str) -> ModelInfo:
+        """`name`, `name@version` or `name@latest`. Raises ModelNotFound."""
+        raise NotImplementedError
+
+    async def predict(
+        self, ref: str, inputs: Sequence[SequenceInput], *, call: Call, raw: bool = False
+    ) -> Predictions:
+        """Each sequence from the zero state; one that fails, fails alone."""
+        raise NotImplementedError
+
+    def generate(
+        self, ref: str, request: GenerateRequest, *, call: Call
+    ) -> AsyncIterator[GenerationEvent]:
+        """Pieces as they become certain, then GenerationDone. Closing the iterator cancels."""
+        raise NotImplementedError
+
+    def open_session(self, ref: str, request: OpenRequest, *, call: Call) -> SessionInfo:
+        raise NotImplementedError
+
+    async def feed(
+        self,
+        session_id: str,
+        chunk: SequenceInput,
+        *,
+        call: Call,
+        step: int | None = None,
+        raw: bool = False,
+        return_state: bool = False,
+    ) -> Feed:
+        """Advance the session by `chunk`; commits, or leaves it untouched."""
+        raise NotImplementedError
+
+    def session_generate(
+        self, session_id: str, request: GenerateRequest, *, call: Call, step: int | None = None
+    ) -> AsyncIterator[GenerationEvent]:
+        """Go on from the session's state; commits at the end, or leaves it untouched."""
+        raise NotImplementedError
+
+    def session(self, session_id: str, *, call: Call) -> SessionInfo:
+        raise NotImplementedError
+
+    def sessions(self, *, call: Call) -> list[SessionInfo]:
+        """The caller's live sessions, oldest first."""
+        raise NotImplementedError
+
+    def fork_session(
+        self, session_id: str, *, call: Call, new_id: str | None = None
+    ) -> SessionInfo:
+        raise NotImplementedError
+
+    def end_session(self, session_id: str, *, call: Call) -> SessionInfo:
+        """Ends it; work in flight on it is cancelled. The info is its last."""
+        raise NotImplementedError

@@ -1,0 +1,84 @@
+"""A run is a value: all that decides a training is a field of one frozen object."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Cell = Literal["rnn_tanh", "rnn_relu", "lstm", "gru"]
+Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
+
+
+@dataclass(frozen=True, slots=True)
+class DataConfig:
+    """Which numbers, and how they are cut into batches."""
+
+    dataset: str
+    """A name that `training.data.build` knows."""
+    batch_size: int
+    """Rows of a training batch; streams, where the data is one long text."""
+    chunk_steps: int = 0
+    """Steps of one training chunk of a long text or series; 0 where items are whole."""
+    warm_up_steps: int = 0
+    """First steps of a window that carry no loss: the model has not seen enough yet."""
+    validation_fraction: float = 0.1
+    """The part of the training split that is held out, where the data has no split of its own."""
+    min_frequency: int = 1
+    """A word seen less often in the training text becomes `[UNK]`."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelConfig:
+    cell: Cell
+    hidden: int
+    layers: int = 1
+    bidirectional: bool = False
+    embedding: int = 0
+    """Width of a token's vector; 0 where the input is numbers."""
+    dropout: float = 0.0
+    """On the outputs of every recurrent layer, in training only."""
+    embedding_dropout: float = 0.0
+    token_dropout: float = 0.0
+    """Chance that a token is replaced by the unknown one, in training only."""
+    recent_steps: int = 0
+    """Last rows of the series that a forecaster keeps beside its recurrent state."""
+
+
+@dataclass(frozen=True, slots=True)
+class OptimConfig:
+    """AdamW under a linear warm-up and a cosine that ends at zero."""
+
+    learning_rate: float
+    max_epochs: int
+    weight_decay: float = 0.0
+    warm_up_fraction: float = 0.1
+    clip_norm: float = 1.0
+    label_smoothing: float = 0.0
+    patience_epochs: int | None = None
+    """Epochs without a better validation figure before a run stops early; None never stops."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A published figure for the card, with where it was read."""
+
+    text: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunConfig:
+    """A recipe's value. `name` is the published one, with hyphens."""
+
+    name: str
+    description: str
+    data: DataConfig
+    model: ModelConfig
+    optim: OptimConfig
+    references: tuple[Reference, ...] = ()
+    caveats: tuple[str, ...] = ()
+    """What a user of the model should know before trusting it; goes on the card."""
+    seed: int = 0
+    precision: Precision = "32-true"
+    accelerator: str = "cpu"
+    devices: int = 1
+    threads: int = 1
+    """CPU threads of one training process: small recurrent steps gain little from more."""

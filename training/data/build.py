@@ -1,0 +1,25 @@
+"""A data set by its name."""
+
+from collections.abc import Callable, Mapping
+
+from training.config import DataConfig
+from training.data.language import LanguageData, tiny_shakespeare
+from training.data.questions import LabelledTexts, trec
+from training.data.synthetic import generated_questions, generated_series, generated_text
+from training.data.timeseries import SeriesData, etth1
+
+AnyData = LanguageData | LabelledTexts | SeriesData
+
+_LOADERS: Mapping[str, Callable[[DataConfig, int], AnyData]] = {
+    "tinyshakespeare": tiny_shakespeare,
+    "trec": trec,
+    "etth1": etth1,
+    "generated-text": generated_text,
+    "generated-questions": generated_questions,
+    "generated-series": generated_series,
+}
+
+
+def build(config: DataConfig, seed: int) -> AnyData:
+    """Load the data that `config` names; raises DataError where it cannot be had."""
+    return _LOADERS[config.dataset](config, seed)

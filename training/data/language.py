@@ -1,0 +1,104 @@
+"""One long text, read by many streams side by side: each chunk goes on where the last one ended."""
+
+from dataclasses import dataclass
+
+from tokenizers import Tokenizer
+from torch import Tensor
+
+from training.config import DataConfig
+from training.data.batches import Batch, DataFacts, Shard, epoch_seed
+from training.data.origin import Origin, read_text
+from training.data.tokens import character_tokenizer, encode
+
+TINY_SHAKESPEARE = Origin(
+    path="lm/tinyshakespeare.txt.xz",
+    url="https://raw.githubusercontent.com/karpathy/char-rnn/"
+    "6f9487a6fe5b420b7ca9afb0d7c078e37c1d1b4e/data/tinyshakespeare/input.txt",
+    sha256="86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed",
+)
+_TRAIN_FRACTION = 0.9
+
+
+@dataclass(frozen=True, slots=True)
+class LanguageData:
+    """A text in three pieces, in order: training, validation, test."""
+
+    facts: DataFacts
+    tokenizer: Tokenizer
+    pieces: tuple[Tensor, Tensor, Tensor]
+    """Token ids `[time]` of each piece."""
+    config: DataConfig
+    seed: int
+
+    @property
+    def num_tokens(self) -> int:
+        return self.tokenizer.get_vocab_size()
+
+    @property
+    def test_ids(self) -> Tensor:
+        return self.pieces[2]
+
+    @property
+    def train_ids(self) -> Tensor:
+        return self.pieces[0]
+
+    def train(self, epoch: int, shard: Shard) -> list[Batch]:
+        """The text, begun at another place in every epoch so that the cuts fall elsewhere."""
+        ids = self.pieces[0]
+        begin = epoch_seed(self.seed, epoch) % len(ids)
+        rows = self.config.batch_size * shard.count
+        chunks = streams(ids.roll(-begin), rows, chunk_steps=self.config.chunk_steps)
+        return [_rows_of(chunk, shard) for chunk in chunks]
+
+    def validation(self) -> list[Batch]:
+        return streams(
+            self.pieces[1], self.config.batch_size, chunk_steps=self.config.chunk_steps
+        )
+
+
+def tiny_shakespeare(config: DataConfig, seed: int) -> LanguageData:
+    """karpathy/char-rnn's `input.txt`: the first 90 % to learn from, the last 10 % to test."""
+    facts = DataFacts(
+        title="tinyshakespeare: 40,000 lines of Shakespeare's plays",
+        source=TINY_SHAKESPEARE.url,
+        licence="MIT (the repository's Readme); the text is in the public domain",
+        splits=(),
+        note="Test is the last 10 %. Validation is the end of the first 90 %; it only chooses "
+        "the epoch.",
+    )
+    return split_text(read_text(TINY_SHAKESPEARE), facts, config=config, seed=seed)
+
+
+def split_text(text: str, facts: DataFacts, *, config: DataConfig, seed: int) -> LanguageData:
+    """Cut `text` in order: validation is the end of the training part, test the last tenth."""
+    tokenizer = character_tokenizer(text)
+    ids = encode(tokenizer, text)
+    learn = int(len(ids) * _TRAIN_FRACTION)
+    train = learn - int(learn * config.validation_fraction)
+    pieces = (ids[:train], ids[train:learn], ids[learn:])
+    names = ("train", "validation", "test")
+    counted = tuple((n, f"{len(p):,} characters") for n, p in zip(names, pieces, strict=True))
+    facts = DataFacts(facts.title, facts.source, facts.licence, splits=counted, note=facts.note)
+    return LanguageData(facts, tokenizer, pieces, config, seed)
+
+
+def streams(ids: Tensor, num_rows: int, *, chunk_steps: int) -> list[Batch]:
+    """Cut `ids [time]` into rows that run on from chunk to chunk; targets are one step ahead.
+
+    Up to `num_rows` ids at the end are left out, so that every row is as long.
+    """
+    steps = (len(ids) - 1) // num_rows
+    if steps < 1:
+        raise ValueError(f"{len(ids)} tokens are too few for {num_rows} streams")
+    inputs = ids[: num_rows * steps].view(num_rows, steps)  # [rows, steps]
+    targets = ids[1 : num_rows * steps + 1].view(num_rows, steps)
+    return [
+        Batch(inputs[:, start : start + chunk_steps], targets[:, start : start + chunk_steps])
+        for start in range(0, steps, chunk_steps)
+    ]
+
+
+def _rows_of(batch: Batch, shard: Shard) -> Batch:
+    return Batch(
+        batch.inputs[shard.index :: shard.count], batch.targets[shard.index :: shard.count]
+    )

@@ -1,0 +1,41 @@
+"""Text becomes numbers by a tokenizer that serving reads too: one `tokenizer.json` for both."""
+
+from collections.abc import Iterable
+
+import torch
+from tokenizers import Regex, Tokenizer
+from tokenizers.decoders import Fuse
+from tokenizers.models import WordLevel
+from tokenizers.normalizers import Lowercase
+from tokenizers.pre_tokenizers import Split, WhitespaceSplit
+from tokenizers.trainers import WordLevelTrainer
+from torch import Tensor
+
+PAD, UNKNOWN = "[PAD]", "[UNK]"
+PAD_ID, UNKNOWN_ID = 0, 1
+
+
+def character_tokenizer(text: str) -> Tokenizer:
+    """A token for every character of `text`, and an error for any other: there is no unknown."""
+    characters = sorted(set(text))
+    tokenizer = Tokenizer(WordLevel({c: i for i, c in enumerate(characters)}))
+    tokenizer.pre_tokenizer = Split(Regex(r"[\s\S]"), behavior="isolated")
+    tokenizer.decoder = Fuse()
+    return tokenizer
+
+
+def word_tokenizer(texts: Iterable[str], *, min_frequency: int) -> Tokenizer:
+    """Lower-cased words between blanks; rare and unseen ones share `[UNK]`."""
+    tokenizer = Tokenizer(WordLevel(unk_token=UNKNOWN))
+    tokenizer.normalizer = Lowercase()
+    tokenizer.pre_tokenizer = WhitespaceSplit()
+    trainer = WordLevelTrainer(
+        special_tokens=[PAD, UNKNOWN], min_frequency=min_frequency, show_progress=False
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    return tokenizer
+
+
+def encode(tokenizer: Tokenizer, text: str) -> Tensor:
+    """Token ids `[time]` int64."""
+    return torch.tensor(tokenizer.encode(text, add_special_tokens=False).ids)

@@ -1,0 +1,163 @@
+"""The three networks: tokens to next tokens, tokens to a class, numbers to the numbers that follow.
+
+All take `(inputs, lengths, state)` and give outputs and the new state, so that whoever calls them
+may cut a sequence anywhere. The one that looks both ways has no state to give.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from service.artifact.scaling import Scaling
+from training.config import ModelConfig
+from training.nn.attention import AdditivePooling, valid_steps
+from training.nn.recurrent import RecurrentStack, State
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    outputs: Tensor
+    state: State = ()
+
+
+class LanguageModel(nn.Module):
+    """At every step, scores of the token after it."""
+
+    def __init__(self, config: ModelConfig, num_tokens: int) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(num_tokens, config.embedding)
+        self.stack = _stack(config, config.embedding)
+        self.dropout = nn.Dropout(config.dropout)
+        self.head = nn.Linear(self.stack.num_outputs, num_tokens)
+
+    def forward(
+        self, inputs: Tensor, lengths: Tensor | None = None, state: State | None = None
+    ) -> Prediction:
+        """Token ids `[batch, time]` to logits `[batch, time, tokens]`."""
+        recurrence = self.stack(self.embedding(inputs), lengths, state)
+        return Prediction(self.head(self.dropout(recurrence.outputs)), recurrence.state)
+
+
+class SequenceClassifier(nn.Module):
+    """One score for every class, from steps weighed by additive attention."""
+
+    def __init__(
+        self, config: ModelConfig, num_tokens: int, num_classes: int, *, unknown: int
+    ) -> None:
+        super().__init__()
+        self.unknown = unknown
+        self.token_dropout = config.token_dropout
+        self.embedding = nn.Embedding(num_tokens, config.embedding)
+        nn.init.normal_(self.embedding.weight, std=_EMBEDDING_DEVIATION)
+        self.embedding_dropout = nn.Dropout(config.embedding_dropout)
+        self.stack = _stack(config, config.embedding)
+        self.pooling = AdditivePooling(self.stack.num_outputs)
+        self.dropout = nn.Dropout(config.dropout)
+        self.head = nn.Linear(self.stack.num_outputs, num_classes)
+
+    def forward(
+        self, inputs: Tensor, lengths: Tensor | None = None, state: State | None = None
+    ) -> Prediction:
+        """Token ids `[batch, time]` to logits `[batch, classes]`; starts from the zero state."""
+        steps, valid = self.read(inputs, lengths)
+        return Prediction(self.head(self.dropout(self.pooling(steps, valid))))
+
+    def attention(self, inputs: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """How much each step counts, `[batch, time]`."""
+        return self.pooling.weights(*self.read(inputs, lengths))
+
+    def read(self, inputs: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Both directions' outputs `[batch, time, features]`, and which steps are valid."""
+        if self.training and self.token_dropout > 0:
+            forgotten = torch.rand(inputs.shape, device=inputs.device) < self.token_dropout
+            inputs = inputs.masked_fill(forgotten, self.unknown)
+        embedded = self.embedding_dropout(self.embedding(inputs))
+        if lengths is None:
+            lengths = torch.full((inputs.shape[0],), inputs.shape[1])
+        valid = valid_steps(lengths.to(inputs.device), inputs.shape[1])
+        return self.stack(embedded, lengths).outputs, valid
+
+
+class Forecaster(nn.Module):
+    """forecast = level + A (recent - level) + what the recurrent layers add, for every variable.
+
+    `recent` are the last rows up to the step and `level` is their mean; A, shared by all
+    variables, begins as half of the last rows repeated. The recurrent layers see distances from
+    the level and from the oldest recent row, never the level itself, so that a year that runs
+    warmer than the training year is nothing new. (Taking the level out first: Kim et al. 2022,
+    "Reversible instance normalization"; the linear reading: Zeng et al. 2023, arXiv 2205.13504.)
+
+    Inputs and forecasts are in the data's own units; all in between is scaled. The recent rows
+    are state, beside that of the recurrent layers; before the first row they are the mean.
+    """
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, config: ModelConfig, scaling: Scaling, horizon: int) -> None:
+        super().__init__()
+        self.num_features = len(scaling.mean)
+        self.horizon = horizon
+        self.recent_steps = config.recent_steps
+        self.register_buffer("mean", torch.tensor(scaling.mean))
+        self.register_buffer("deviation", torch.tensor(scaling.deviation))
+        self.reading = nn.Linear(self.recent_steps, horizon, bias=False)
+        self.stack = _stack(config, 2 * self.num_features)
+        self.dropout = nn.Dropout(config.dropout)
+        self.head = nn.Linear(self.stack.num_outputs, horizon * self.num_features)
+        with torch.no_grad():
+            self.reading.weight.zero_()
+            self.reading.weight[:, -horizon:] = torch.eye(horizon) / 2
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
+
+    def initial_state(self, num_rows: int) -> State:
+        """The recurrent layers' zeros, and recent rows `[recent, batch, features]`."""
+        recent = self.mean.new_zeros(self.recent_steps, num_rows, self.num_features)
+        return (*self.stack.initial_state(num_rows), recent)
+
+    def forward(
+        self, inputs: Tensor, lengths: Tensor | None = None, state: State | None = None
+    ) -> Prediction:
+        """`[batch, time, features]` to `[batch, time, horizon, features]`."""
+        state = self.initial_state(inputs.shape[0]) if state is None else state
+        scaled = (inputs - self.mean) / self.deviation
+        rows = torch.cat([state[-1].transpose(0, 1), scaled], dim=1)  # [batch, recent + time, f]
+        windows = rows.unfold(1, self.recent_steps, 1)[:, 1:]  # [batch, time, features, recent]
+        level = windows.mean(dim=-1)  # [batch, time, features]
+        anchor = level.unsqueeze(-1) + self.reading(windows - level.unsqueeze(-1))
+
+        distances = torch.cat([scaled - level, scaled - windows[..., 0]], dim=-1)
+        recurrence = self.stack(distances, lengths, state[:-1])
+        added = self.head(self.dropout(recurrence.outputs))
+        added = added.unflatten(-1, (self.horizon, self.num_features))
+        forecast = (anchor.transpose(2, 3) + added) * self.deviation + self.mean
+        recent = _last_rows(rows, lengths, self.recent_steps)
+        return Prediction(forecast, (*recurrence.state, recent))
+
+
+def _last_rows(rows: Tensor, lengths: Tensor | None, count: int) -> Tensor:
+    """The `count` rows before each row's end, `[count, batch, features]`.
+
+    `rows [batch, count + time, features]` begin with `count` rows from before the first step.
+    """
+    if lengths is None:
+        return rows[:, -count:].transpose(0, 1)
+    places = lengths.to(rows.device) + torch.arange(count, device=rows.device).unsqueeze(-1)
+    return rows.transpose(0, 1).gather(0, places.unsqueeze(-1).expand(-1, -1, rows.shape[2]))
+
+
+def _stack(config: ModelConfig, num_features: int) -> RecurrentStack:
+    return RecurrentStack(
+        config.cell,
+        num_features,
+        config.hidden,
+        layers=config.layers,
+        bidirectional=config.bidirectional,
+        dropout=config.dropout,
+    )
+
+
+_EMBEDDING_DEVIATION = 0.1
+"""Near zero: a vector that training hardly touches should hardly matter."""

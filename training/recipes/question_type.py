@@ -1,0 +1,32 @@
+"""What kind of answer a question asks for: a bidirectional LSTM pooled by attention."""
+
+from training.config import DataConfig, ModelConfig, OptimConfig, Reference, RunConfig
+
+
+def question_type() -> RunConfig:
+    return RunConfig(
+        name="question-type",
+        description="The kind of answer a question asks for, among six (bidirectional LSTM).",
+        data=DataConfig(dataset="trec", batch_size=32, min_frequency=2),
+        model=ModelConfig(
+            cell="lstm",
+            hidden=128,
+            bidirectional=True,
+            embedding=200,
+            dropout=0.5,
+            embedding_dropout=0.5,
+            token_dropout=0.1,
+        ),
+        optim=OptimConfig(
+            learning_rate=3e-3, max_epochs=15, weight_decay=0.1, label_smoothing=0.1
+        ),
+        references=(
+            Reference(
+                "BLSTM-2DCNN 96.1 % accuracy, with word vectors pre-trained on other text",
+                "NLP-progress",
+            ),
+        ),
+        caveats=(
+            "It learned from some five thousand questions in English and knows no other words.",
+        ),
+    )

@@ -17,6 +17,7 @@ RecurError
 ├── DeadlineExceeded            the caller's deadline passed before the answer
 ├── Cancelled                   the caller left
 ├── ModelFailed                 the runtime refused or broke: our fault
+├── DeviceUnavailable           the device that the settings ask for is not there: the operator's
 └── ArtifactError               an artifact on disk is not what it says it is: the operator's fault
 """
 
@@ -173,6 +174,10 @@ class Cancelled(RecurError):
 
 class ModelFailed(RecurError):
     code = "model_failed"
+
+
+class DeviceUnavailable(RecurError):
+    code = "device_unavailable"
 
 
 class ArtifactError(RecurError):

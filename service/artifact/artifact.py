@@ -94,7 +94,11 @@ def read_manifest(folder: Path) -> Manifest:
         fields = json.loads(raw)
     except (ValueError, RecursionError) as error:
         raise ArtifactError(f"not JSON: {error}", file=MANIFEST_FILE) from error
-    version = cast("dict[str, object]", fields).get("format_version") if isinstance(fields, dict) else None
+    version = (
+        cast("dict[str, object]", fields).get("format_version")
+        if isinstance(fields, dict)
+        else None
+    )
     if isinstance(version, int) and version > FORMAT_VERSION:
         raise ArtifactError(
             f"format {version} is newer than this service reads ({FORMAT_VERSION}): upgrade it",
@@ -177,11 +181,13 @@ def _check_graph(folder: Path, manifest: Manifest) -> None:
     file = manifest.graph.file
     try:
         model = onnx.load(folder / file, load_external_data=False)
-    except Exception as error:  # noqa: BLE001 - protobuf raises its own, by implementation
+    except Exception as error:
         raise ArtifactError(f"not an ONNX model: {error}", file=file) from error
     for tensor in _tensors(model.graph):
         if uses_external_data(tensor):
-            location = {entry.key: entry.value for entry in tensor.external_data}.get("location", "")
+            location = {entry.key: entry.value for entry in tensor.external_data}.get(
+                "location", ""
+            )
             if location not in manifest.files:
                 raise ArtifactError(
                     f"external data in {location!r}, which is not a file of the artifact",

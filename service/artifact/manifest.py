@@ -67,7 +67,7 @@ class StateSpec(_Model):
         symbols = [axis for axis, dimension in enumerate(self.shape) if isinstance(dimension, str)]
         if symbols != [self.batch_axis] or self.shape[self.batch_axis] != "batch":
             raise ValueError(
-                f"state {self.input}: exactly axis {self.batch_axis} must be 'batch' in {self.shape}"
+                f"state {self.input}: axis {self.batch_axis}, and no other, must be 'batch'"
             )
         return self
 
@@ -126,7 +126,7 @@ Input = Annotated[TextInput | NumericInput, Field(discriminator="kind")]
 
 
 class ClassificationOutput(_Model):
-    """`logits [batch, classes]`, or `[batch, time, classes]` of which the last step counts."""
+    """`logits [batch, classes]`; if causal `[batch, time, classes]`, where the last step counts."""
 
     task: Literal[Task.CLASSIFICATION] = Task.CLASSIFICATION
     logits: str = "logits"
@@ -251,9 +251,9 @@ class Manifest(_Model):
         name, shape = _needed_output(self.output, causal=self.causal, input=self.input)
         if name not in outputs:
             raise ValueError(f"output: the graph has no output {name!r}")
-        if outputs[name].shape not in shape:
+        if outputs[name].shape != shape:
             raise ValueError(
-                f"output: {name} has shape {outputs[name].shape}, the task needs {shape[0]}"
+                f"output: {name} has shape {outputs[name].shape}, the task needs {shape}"
             )
         expected: tuple[Dimension, ...] = ("batch", "time")
         if isinstance(self.input, NumericInput):
@@ -270,16 +270,15 @@ def _needed_output(
     *,
     causal: bool,
     input: TextInput | NumericInput,  # noqa: A002 - the manifest's own word
-) -> tuple[str, tuple[tuple[Dimension, ...], ...]]:
-    """The output tensor a task reads, and the shapes it may have."""
+) -> tuple[str, tuple[Dimension, ...]]:
+    """The output tensor that a task reads, and its shape."""
     match output:
         case ClassificationOutput():
             classes = len(output.labels)
-            shapes = (("batch", "time", classes),) if causal else (("batch", classes),)
-            return output.logits, shapes
+            return output.logits, ("batch", "time", classes) if causal else ("batch", classes)
         case ForecastingOutput():
-            return output.forecast, (("batch", "time", output.horizon, len(output.targets)),)
+            return output.forecast, ("batch", "time", output.horizon, len(output.targets))
         case LanguageModelingOutput():
             if not causal or not isinstance(input, TextInput):
                 raise ValueError("a language model is causal and reads text")
-            return output.logits, (("batch", "time", input.num_tokens),)
+            return output.logits, ("batch", "time", input.num_tokens)

@@ -18,7 +18,7 @@ class Text:
     def __init__(self, path: Path) -> None:
         try:
             self._tokenizer = _Tokenizer.from_file(str(path))
-        except Exception as error:  # noqa: BLE001 - tokenizers raises bare Exception
+        except Exception as error:
             raise ArtifactError(f"not a tokenizer: {error}", file=path.name) from error
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
@@ -31,7 +31,7 @@ class Text:
         """Token ids `[time]`; text with no token, or one the vocabulary lacks, is refused."""
         try:
             ids = self._tokenizer.encode(text, add_special_tokens=False).ids
-        except Exception as error:  # noqa: BLE001 - tokenizers raises bare Exception
+        except Exception as error:
             raise InvalidInput(
                 f"the text holds {self._unknown(text)}, which the model's vocabulary lacks"
             ) from error

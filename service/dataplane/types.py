@@ -1,6 +1,5 @@
-"""What the service can do, in Python types: every protocol is a codec around this."""
+"""The values that cross the data plane: what is asked, and what comes back, in Python types."""
 
-from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -94,6 +93,8 @@ class GenerateRequest:
     n: int = 1
     logprobs: int | None = None
     """None: no log probabilities; k: those of the sampled tokens and of the k likeliest."""
+    stream: bool = True
+    """Whether pieces are wanted as they come; the end has the whole text in any case."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +176,6 @@ class StepReply:
     step: int
     prediction: Prediction
     expires_at: float
-    state: dict[str, NDArray[np.float32]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +184,8 @@ class Feed:
 
     reply: StepReply
     replayed: bool
+    model: str = ""
+    """Whose session it is, for the metrics."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,65 +198,3 @@ class ModelInfo:
     loaded_at: float
     probe_difference: float
     """Largest relative difference of the probe's replay at load."""
-
-
-class DataPlane:
-    """All the verbs. Errors are RecurError; nothing here knows a wire."""
-
-    def models(self) -> list[ModelInfo]:
-        """The current version of every served model, by name."""
-        raise NotImplementedError
-
-    def model(self, ref: str) -> ModelInfo:
-        """`name`, `name@version` or `name@latest`. Raises ModelNotFound."""
-        raise NotImplementedError
-
-    async def predict(
-        self, ref: str, inputs: Sequence[SequenceInput], *, call: Call, raw: bool = False
-    ) -> Predictions:
-        """Each sequence from the zero state; one that fails, fails alone."""
-        raise NotImplementedError
-
-    def generate(
-        self, ref: str, request: GenerateRequest, *, call: Call
-    ) -> AsyncIterator[GenerationEvent]:
-        """Pieces as they become certain, then GenerationDone. Closing the iterator cancels."""
-        raise NotImplementedError
-
-    def open_session(self, ref: str, request: OpenRequest, *, call: Call) -> SessionInfo:
-        raise NotImplementedError
-
-    async def feed(
-        self,
-        session_id: str,
-        chunk: SequenceInput,
-        *,
-        call: Call,
-        step: int | None = None,
-        raw: bool = False,
-        return_state: bool = False,
-    ) -> Feed:
-        """Advance the session by `chunk`; commits, or leaves it untouched."""
-        raise NotImplementedError
-
-    def session_generate(
-        self, session_id: str, request: GenerateRequest, *, call: Call, step: int | None = None
-    ) -> AsyncIterator[GenerationEvent]:
-        """Go on from the session's state; commits at the end, or leaves it untouched."""
-        raise NotImplementedError
-
-    def session(self, session_id: str, *, call: Call) -> SessionInfo:
-        raise NotImplementedError
-
-    def sessions(self, *, call: Call) -> list[SessionInfo]:
-        """The caller's live sessions, oldest first."""
-        raise NotImplementedError
-
-    def fork_session(
-        self, session_id: str, *, call: Call, new_id: str | None = None
-    ) -> SessionInfo:
-        raise NotImplementedError
-
-    def end_session(self, session_id: str, *, call: Call) -> SessionInfo:
-        """Ends it; work in flight on it is cancelled. The info is its last."""
-        raise NotImplementedError

@@ -1,0 +1,249 @@
+"""Generation as the data plane knows it: a request to rows of the engine, their items to events."""
+
+import secrets
+import time
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.artifact.manifest import LanguageModelingOutput
+from service.artifact.text import Text
+from service.dataplane.types import (
+    Call,
+    Choice,
+    DataPlaneLimits,
+    GenerateRequest,
+    GenerationDone,
+    GenerationEvent,
+    GenerationUsage,
+    TextPiece,
+    TokenLogprob,
+)
+from service.engine.collector import Collector
+from service.engine.continuations import Finished, Read
+from service.engine.engine import Row
+from service.engine.generation import (
+    Generate,
+    GeneratedText,
+    GenerationFinished,
+    GenerationParams,
+    SampledToken,
+    for_choice,
+)
+from service.engine.sampling import SamplingParams
+from service.errors import InvalidInput, RecurError, TaskMismatch
+from service.registry.served_model import ServedModel
+from service.sessions.session import SessionState
+from service.telemetry.metrics import Metrics
+
+T = TypeVar("T")
+_MAX_SEED = (1 << 64) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationPlan:
+    """A checked request: all that is needed to run it on `model`."""
+
+    model: ServedModel
+    text: Text
+    params: GenerationParams
+    prompt: NDArray[np.int64]
+    """Token ids `[time]`, possibly none."""
+    num_choices: int
+    stream: bool
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationEnd:
+    """The event that ends the stream, and the state to go on from (of the one choice)."""
+
+    done: GenerationDone
+    state: SessionState
+    num_steps: int
+
+
+def text_model(model: ServedModel) -> tuple[Text, LanguageModelingOutput]:
+    """What only a language model has. Raises TaskMismatch."""
+    output = model.manifest.output
+    if model.text is None or not isinstance(output, LanguageModelingOutput):
+        raise TaskMismatch(
+            f"{model.manifest.name} does {model.manifest.task.value}; only a language model generates",
+            param="model",
+        )
+    return model.text, output
+
+
+def plan(
+    model: ServedModel,
+    request: GenerateRequest,
+    prompt: NDArray[np.int64],
+    limits: DataPlaneLimits,
+) -> GenerationPlan:
+    """Check the request against the model and the limits. Raises InvalidInput that names them."""
+    text, output = text_model(model)
+    defaults = output.sampling
+    max_tokens = _pick(request.max_tokens, min(defaults.max_tokens, limits.max_tokens))
+    _check("max_tokens", max_tokens, 1, limits.max_tokens)
+    _check("n", request.n, 1, limits.max_choices)
+    temperature = _pick(request.temperature, defaults.temperature)
+    _check("temperature", temperature, 0.0, 100.0)
+    top_k = _pick(request.top_k, defaults.top_k)
+    _check("top_k", top_k, 0, 1 << 31)
+    top_p = _pick(request.top_p, defaults.top_p)
+    _check("top_p", top_p, 1e-9, 1.0)
+    _check("repetition_penalty", request.repetition_penalty, 0.01, 100.0)
+    seed = secrets.randbits(63) if request.seed is None else request.seed
+    _check("seed", seed, 0, _MAX_SEED)
+    _check("logprobs", request.logprobs or 0, 0, limits.max_logprobs)
+    _check("stop", len(request.stop), 0, limits.max_stop_strings)
+    if not all(request.stop):
+        raise InvalidInput("a stop string must not be empty", param="stop")
+    sampling = SamplingParams(temperature, top_k, top_p, request.repetition_penalty, seed)
+    params = GenerationParams(
+        sampling,
+        max_tokens,
+        output.logits,
+        end_token=output.end_token,
+        stop=request.stop,
+        logprobs=request.logprobs,
+    )
+    return GenerationPlan(model, text, params, prompt, request.n, request.stream)
+
+
+async def run(
+    plan: GenerationPlan,
+    start: SessionState,
+    *,
+    call: Call,
+    metrics: Metrics,
+    reused_steps: int = 0,
+) -> AsyncGenerator[GenerationEvent | GenerationEnd]:
+    """Pieces, then one GenerationEnd. Closing the iterator drops the work within one step."""
+    began = time.monotonic()
+    context = np.concatenate(([start.pending_token], plan.prompt)).astype(np.int64)
+    state = start.tensors
+    if plan.num_choices > 1 and len(context) > 1:
+        state = await _prefill(plan, context[:-1], start, call)
+        context = context[-1:]
+    rows = [
+        Row(
+            context,
+            state,
+            Generate(
+                for_choice(plan.params, index), plan.text, prompt=plan.prompt, stream=plan.stream
+            ),
+        )
+        for index in range(plan.num_choices)
+    ]
+    collector = plan.model.engine.submit(rows, deadline=call.deadline)
+    progress = _Progress(plan, metrics, began)
+    try:
+        while arrivals := await collector.take():
+            for arrival in arrivals:
+                if arrival.error is not None:
+                    raise arrival.error
+                piece = progress.accept(arrival.key, arrival.item)
+                if piece is not None:
+                    yield piece
+        yield progress.end(reused_steps)
+    finally:
+        collector.close()
+
+
+async def _prefill(
+    plan: GenerationPlan, inputs: NDArray[np.int64], start: SessionState, call: Call
+) -> tuple[NDArray[np.float32], ...]:
+    """Read the prompt once for all choices."""
+    reader = Read(plan.model.runtime.per_step)
+    rows = [Row(inputs, start.tensors, reader)]
+    collector: Collector = plan.model.engine.submit(rows, deadline=call.deadline)
+    try:
+        (end,) = await collector.ends()
+    finally:
+        collector.close()
+    if isinstance(end, RecurError):
+        raise end
+    assert isinstance(end, Finished), "a reader ends in Finished"
+    return end.state
+
+
+class _Progress:
+    """The choices so far."""
+
+    def __init__(self, plan: GenerationPlan, metrics: Metrics, began: float) -> None:
+        self._plan = plan
+        name = plan.model.manifest.name
+        self._first = metrics.time_to_first_token_seconds.labels(model=name)
+        self._between = metrics.inter_token_seconds.labels(model=name)
+        self._tokens = metrics.tokens.labels(model=name)
+        self._began = began
+        self._last_at: dict[int, float] = {}
+        self._texts: list[list[str]] = [[] for _ in range(plan.num_choices)]
+        self._logprobs: list[list[TokenLogprob]] = [[] for _ in range(plan.num_choices)]
+        self._ends: dict[int, GenerationFinished] = {}
+
+    def accept(self, index: int, item: object) -> TextPiece | None:
+        """What to send of an item of one choice."""
+        if isinstance(item, GenerationFinished):
+            self._ends[index] = item
+            item = item.piece
+        assert isinstance(item, GeneratedText), "a generating row gives text"
+        self._observe(index, item.num_tokens)
+        logprobs = tuple(self._describe(token) for token in item.tokens)
+        self._texts[index].append(item.text)
+        self._logprobs[index].extend(logprobs)
+        return TextPiece(index, item.text, logprobs) if item.text or logprobs else None
+
+    def end(self, reused_steps: int) -> GenerationEnd:
+        plan, ends = self._plan, self._ends
+        choices = tuple(
+            Choice(
+                index,
+                "".join(self._texts[index]),
+                ends[index].reason,
+                None if plan.params.logprobs is None else tuple(self._logprobs[index]),
+            )
+            for index in range(plan.num_choices)
+        )
+        num_prompt = len(plan.prompt)
+        usage = GenerationUsage(
+            prompt_tokens=num_prompt,
+            completion_tokens=sum(end.num_tokens for end in ends.values()),
+            reused_tokens=reused_steps + num_prompt * (plan.num_choices - 1),
+        )
+        manifest = plan.model.manifest
+        done = GenerationDone(manifest.name, manifest.version, choices, usage)
+        first = ends[0]
+        state = SessionState(first.state, first.last_token)
+        return GenerationEnd(done, state, num_prompt + first.num_tokens)
+
+    def _observe(self, index: int, num_tokens: int) -> None:
+        now = time.monotonic()
+        self._tokens.inc(num_tokens)
+        last = self._last_at.get(index)
+        if last is None:
+            self._first.observe(now - self._began)
+        elif num_tokens:
+            self._between.observe((now - last) / num_tokens)
+        self._last_at[index] = now
+
+    def _describe(self, token: SampledToken) -> TokenLogprob:
+        name = self._plan.text.token
+        top = {name(token_id): logprob for token_id, logprob in token.top}
+        return TokenLogprob(name(token.token_id), token.logprob, top)
+
+
+def _pick(value: T | None, default: T) -> T:
+    return default if value is None else value
+
+
+def _check(name: str, value: float, low: float, high: float) -> None:
+    if not low <= value <= high:
+        raise InvalidInput(
+            f"{name} is {value}; it must be in {low}..{high}",
+            param=name,
+            details={"min": low, "max": high},
+        )

@@ -1,0 +1,414 @@
+"""What the service can do, in Python types: every protocol is a codec around this."""
+
+import hashlib
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from contextlib import aclosing, contextmanager
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.dataplane import generating
+from service.dataplane.generating import GenerationEnd
+from service.dataplane.reading import (
+    prediction_of,
+    row_of,
+    start_state,
+    state_after,
+    steps_of,
+)
+from service.dataplane.types import (
+    Call,
+    DataPlaneLimits,
+    Feed,
+    GenerateRequest,
+    GenerationDone,
+    GenerationEvent,
+    ModelInfo,
+    OpenRequest,
+    Prediction,
+    Predictions,
+    SequenceInput,
+    SessionInfo,
+    StepReply,
+    TextPiece,
+)
+from service.engine.continuations import Finished
+from service.engine.engine import Row
+from service.errors import (
+    InvalidInput,
+    ModelHasNoState,
+    RecurError,
+    StepMismatch,
+    TooLarge,
+    TooManyStreams,
+)
+from service.registry.registry import Registry
+from service.registry.served_model import ServedModel
+from service.sessions.checkout import Lease, checkout
+from service.sessions.session import PastStep, Session, SessionState
+from service.sessions.store.memory import MemoryStore
+from service.telemetry.metrics import Metrics
+
+
+class DataPlane:
+    """All the verbs. Errors are RecurError; nothing here knows a wire."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        sessions: MemoryStore,
+        *,
+        limits: DataPlaneLimits,
+        metrics: Metrics,
+    ) -> None:
+        self._registry = registry
+        self._sessions = sessions
+        self._limits = limits
+        self._metrics = metrics
+        self._num_streams = 0
+
+    def models(self) -> list[ModelInfo]:
+        """The current version of every served model, by name."""
+        return [_model_info(model) for model in self._registry.models()]
+
+    def model(self, ref: str) -> ModelInfo:
+        """`name`, `name@version` or `name@latest`. Raises ModelNotFound."""
+        return _model_info(self._registry.get(ref))
+
+    async def predict(
+        self, ref: str, inputs: Sequence[SequenceInput], *, call: Call, raw: bool = False
+    ) -> Predictions:
+        """Each sequence from the zero state; one that fails, fails alone."""
+        model = self._registry.get(ref)
+        if not inputs:
+            raise InvalidInput("at least one sequence", param="inputs", details={"min": 1})
+        if len(inputs) > self._limits.max_sequences:
+            raise TooLarge(
+                f"{len(inputs)} sequences; RECUR_MAX_SEQUENCES allows {self._limits.max_sequences}",
+                param="inputs",
+                details={"limit": self._limits.max_sequences},
+            )
+        results: list[Prediction | RecurError | None] = []
+        steps: dict[int, NDArray[Any]] = {}
+        rows: list[Row] = []
+        for index, value in enumerate(inputs):
+            try:
+                steps[index] = self._steps(model, value, f"inputs[{index}]")
+            except RecurError as error:
+                results.append(error)
+            else:
+                results.append(None)
+                rows.append(row_of(model, steps[index], start_state(model), raw=raw))
+        ends = await _run(model, rows, call) if rows else []
+        for index, end in zip(steps, ends, strict=True):
+            if isinstance(end, RecurError):
+                results[index] = end
+            else:
+                results[index] = prediction_of(model, end, steps[index])
+        manifest = model.manifest
+        answered = [result for result in results if result is not None]
+        return Predictions(manifest.name, manifest.version, answered)
+
+    async def generate(
+        self, ref: str, request: GenerateRequest, *, call: Call
+    ) -> AsyncGenerator[GenerationEvent]:
+        """Pieces as they become certain, then GenerationDone. Closing the iterator cancels."""
+        model = self._registry.get(ref)
+        plan = generating.plan(model, request, self._prompt(model, request), self._limits)
+        with self._stream():
+            events = generating.run(plan, start_state(model), call=call, metrics=self._metrics)
+            async with aclosing(events):
+                async for event in events:
+                    yield event.done if isinstance(event, GenerationEnd) else event
+
+    def open_session(self, ref: str, request: OpenRequest, *, call: Call) -> SessionInfo:
+        """Raises ModelHasNoState, SessionExists, TooManySessions, InvalidInput."""
+        model = self._registry.get(ref)
+        manifest = model.manifest
+        if not manifest.causal:
+            raise ModelHasNoState(
+                f"{manifest.name} reads whole sequences; it has no state to keep", param="model"
+            )
+        ttl = request.ttl_seconds
+        longest = self._sessions.config.max_ttl_seconds
+        if ttl is not None and not 0 < ttl <= longest:
+            raise InvalidInput(
+                f"ttl_seconds is {ttl:g}; RECUR_SESSION_MAX_TTL_SECONDS allows up to {longest:g}",
+                param="ttl_seconds",
+                details={"min": 0, "max": longest},
+            )
+        step = 0
+        if request.fork_of is not None:
+            if request.initial_state is not None:
+                raise InvalidInput(
+                    "fork_of and initial_state exclude each other", param="initial_state"
+                )
+            source = self._sessions.get(request.fork_of, tenant=call.tenant)
+            if (source.model, source.version) != (manifest.name, manifest.version):
+                raise InvalidInput(
+                    f"the session is on {source.model}@{source.version}", param="fork_of"
+                )
+            state, step = source.state, source.step
+        else:
+            state = _initial_state(model, request.initial_state)
+        session = self._sessions.open(
+            tenant=call.tenant,
+            model=manifest.name,
+            version=manifest.version,
+            state=state,
+            session_id=request.session_id,
+            ttl_seconds=ttl,
+            step=step,
+            metadata=request.metadata,
+        )
+        return self._session_info(session)
+
+    async def feed(
+        self,
+        session_id: str,
+        chunk: SequenceInput,
+        *,
+        call: Call,
+        step: int | None = None,
+        raw: bool = False,
+    ) -> Feed:
+        """Advance the session by `chunk`; commits, or leaves it untouched."""
+        lease_of = checkout(self._sessions, session_id, tenant=call.tenant, deadline=call.deadline)
+        async with lease_of as lease:
+            session = lease.session
+            model = self._registry.pinned(session.model, session.version)
+            steps = self._steps(model, chunk, "inputs")
+            digest = _digest(b"feed", raw, str(steps.shape).encode(), steps.tobytes())
+            past = self._past(session, step, digest)
+            if past is not None and isinstance(past.reply, StepReply):
+                return Feed(past.reply, replayed=True, model=session.model)
+            row = row_of(model, steps, session.state, raw=raw)
+            (end,) = await _run(model, [row], call)
+            if isinstance(end, RecurError):
+                raise end
+            reply = StepReply(
+                session.id,
+                session.step + len(steps),
+                prediction_of(model, end, steps),
+                lease.next_expiry(),
+            )
+            lease.commit(
+                state_after(end, steps, session.state),
+                steps=len(steps),
+                expires_at=reply.expires_at,
+                past=PastStep(session.step, digest, reply),
+            )
+            return Feed(reply, replayed=False, model=session.model)
+
+    async def session_generate(
+        self, session_id: str, request: GenerateRequest, *, call: Call, step: int | None = None
+    ) -> AsyncGenerator[GenerationEvent]:
+        """Go on from the session's state; commits at the end, or leaves it untouched.
+
+        The session then stands after every token sampled, those of a stop string included.
+        """
+        if request.n != 1:
+            raise InvalidInput(
+                "a session goes on in one way: fork it for others", param="n", details={"max": 1}
+            )
+        lease_of = checkout(self._sessions, session_id, tenant=call.tenant, deadline=call.deadline)
+        async with lease_of as lease:
+            session = lease.session
+            model = self._registry.pinned(session.model, session.version)
+            prompt = self._prompt(model, request)
+            digest = _digest(b"generate", repr(request).encode(), prompt.tobytes())
+            past = self._past(session, step, digest)
+            if past is not None and isinstance(past.reply, GenerationDone):
+                for choice in past.reply.choices:
+                    yield TextPiece(choice.index, choice.text, choice.logprobs or ())
+                yield past.reply
+                return
+            plan = generating.plan(model, request, prompt, self._limits)
+            with self._stream():
+                events = generating.run(
+                    plan,
+                    session.state,
+                    call=call,
+                    metrics=self._metrics,
+                    reused_steps=session.step,
+                )
+                async with aclosing(events):
+                    async for event in events:
+                        if isinstance(event, GenerationEnd):
+                            yield self._commit_generation(lease, event, digest)
+                        else:
+                            yield event
+
+    def session(self, session_id: str, *, call: Call) -> SessionInfo:
+        return self._session_info(self._sessions.get(session_id, tenant=call.tenant))
+
+    def sessions(self, *, call: Call) -> list[SessionInfo]:
+        """The caller's live sessions, oldest first."""
+        return [self._session_info(session) for session in self._sessions.of_tenant(call.tenant)]
+
+    def fork_session(
+        self, session_id: str, *, call: Call, new_id: str | None = None
+    ) -> SessionInfo:
+        """A copy that goes its own way, from the last committed step."""
+        source = self._sessions.get(session_id, tenant=call.tenant)
+        session = self._sessions.open(
+            tenant=source.tenant,
+            model=source.model,
+            version=source.version,
+            state=source.state,
+            session_id=new_id,
+            ttl_seconds=source.ttl_seconds,
+            step=source.step,
+            metadata=dict(source.metadata),
+        )
+        return self._session_info(session)
+
+    def end_session(self, session_id: str, *, call: Call) -> SessionInfo:
+        """Ends it; a step still under way commits nothing. The info is its last."""
+        session = self._sessions.get(session_id, tenant=call.tenant)
+        info = self._session_info(session)
+        self._sessions.end(session, "ended")
+        return info
+
+    def _commit_generation(self, lease: Lease, end: GenerationEnd, digest: bytes) -> GenerationDone:
+        session = lease.session
+        before, expires_at = session.step, lease.next_expiry()
+        done = end.done
+        info = self._session_info(
+            session, step=before + end.num_steps, expires_at=expires_at, busy=False, state=end.state
+        )
+        reply = GenerationDone(done.model, done.version, done.choices, done.usage, info)
+        lease.commit(
+            end.state,
+            steps=end.num_steps,
+            expires_at=expires_at,
+            past=PastStep(before, digest, reply),
+        )
+        return reply
+
+    def _past(self, session: Session, step: int | None, digest: bytes) -> PastStep | None:
+        """The step that this request repeats; None if it is to run. Raises StepMismatch."""
+        if step is None or step == session.step:
+            return None
+        past = session.past_step(step)
+        if past is not None and past.request_digest == digest:
+            self._metrics.steps_replayed.inc()
+            return past
+        self._metrics.step_conflicts.inc()
+        why = "was made already, by another request" if past else "is not where the session is"
+        raise StepMismatch(
+            f"step {step} {why}; the session is at {session.step}",
+            param="step",
+            details={"expected_step": session.step},
+        )
+
+    def _steps(self, model: ServedModel, value: SequenceInput, param: str) -> NDArray[Any]:
+        return steps_of(model, value, max_steps=self._limits.max_steps, param=param)
+
+    def _prompt(self, model: ServedModel, request: GenerateRequest) -> NDArray[np.int64]:
+        generating.text_model(model)
+        if request.prompt is None or len(request.prompt) == 0:
+            return np.zeros(0, np.int64)
+        return self._steps(model, request.prompt, "prompt")
+
+    def _session_info(
+        self,
+        session: Session,
+        *,
+        step: int | None = None,
+        expires_at: float | None = None,
+        busy: bool | None = None,
+        state: SessionState | None = None,
+    ) -> SessionInfo:
+        model = self._registry.pinned(session.model, session.version)
+        tensors = (state or session.state).tensors
+        norms = {
+            spec.input: float(np.linalg.norm(tensor))
+            for spec, tensor in zip(model.manifest.graph.state, tensors, strict=True)
+        }
+        return SessionInfo(
+            session_id=session.id,
+            model=session.model,
+            version=session.version,
+            step=session.step if step is None else step,
+            expires_at=session.expires_at if expires_at is None else expires_at,
+            created_at=session.created_at,
+            busy=session.busy if busy is None else busy,
+            state_bytes=session.state.num_bytes,
+            state_norms=norms,
+            metadata=session.metadata,
+        )
+
+    @contextmanager
+    def _stream(self) -> Iterator[None]:
+        """Counts one open generation. Raises TooManyStreams."""
+        if self._num_streams >= self._limits.max_streams:
+            self._metrics.shed.labels(reason="too_many_streams").inc()
+            raise TooManyStreams(
+                f"{self._num_streams} generations are open; "
+                f"RECUR_MAX_STREAMS allows {self._limits.max_streams}",
+                details={"limit": self._limits.max_streams},
+            )
+        self._num_streams += 1
+        try:
+            yield
+        finally:
+            self._num_streams -= 1
+
+
+async def _run(model: ServedModel, rows: list[Row], call: Call) -> list[Finished | RecurError]:
+    """Submit and wait for every row; leaving early drops them."""
+    collector = model.engine.submit(rows, deadline=call.deadline)
+    try:
+        ends = await collector.ends()
+    finally:
+        collector.close()
+    return [end for end in ends if isinstance(end, Finished | RecurError)]
+
+
+def _initial_state(
+    model: ServedModel, given: Mapping[str, NDArray[np.float32]] | None
+) -> SessionState:
+    """The start, with the tensors that the caller gives. Raises InvalidInput."""
+    start = start_state(model)
+    specs = model.manifest.graph.state
+    given = given or {}
+    names = [spec.input for spec in specs]
+    for name in given:
+        if name not in names:
+            raise InvalidInput(
+                f"no state {name!r}; the model has {', '.join(names)}",
+                param=f"initial_state.{name}",
+            )
+    tensors: list[NDArray[np.float32]] = []
+    for spec, zero in zip(specs, start.tensors, strict=True):
+        tensor = given.get(spec.input, zero)
+        if tensor.shape != spec.row_shape or not np.isfinite(tensor).all():
+            raise InvalidInput(
+                f"must be finite numbers of shape {list(spec.row_shape)}",
+                param=f"initial_state.{spec.input}",
+                details={"shape": list(spec.row_shape)},
+            )
+        tensors.append(tensor.astype(np.float32, copy=False))
+    return SessionState(tuple(tensors), start.pending_token)
+
+
+def _model_info(model: ServedModel) -> ModelInfo:
+    verified = model.verified
+    return ModelInfo(
+        model.manifest,
+        verified.artifact.digest,
+        verified.device,
+        model.loaded_at,
+        verified.probe_difference,
+    )
+
+
+def _digest(*parts: bytes | bool) -> bytes:
+    """What tells a retry from another request at the same step."""
+    digest = hashlib.blake2b(digest_size=16)
+    for part in parts:
+        digest.update(part if isinstance(part, bytes) else bytes([part]))
+        digest.update(b"\0")
+    return digest.digest()

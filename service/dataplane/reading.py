@@ -1,0 +1,157 @@
+"""What a task makes of a sequence: input to rows of the engine, the engine's end to an answer."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.artifact.labels import name_probabilities
+from service.artifact.manifest import (
+    ClassificationOutput,
+    ForecastingOutput,
+    LanguageModelingOutput,
+    NumericInput,
+    TextInput,
+)
+from service.artifact.text import Text
+from service.dataplane.types import (
+    Classification,
+    Forecast,
+    Likelihood,
+    Prediction,
+    SequenceInput,
+)
+from service.engine.continuations import Finished, Read, Score
+from service.engine.engine import Row
+from service.errors import InvalidInput, RecurError, TooLarge
+from service.registry.served_model import ServedModel
+from service.sessions.session import SessionState
+
+_MAX_CHARACTERS_PER_STEP = 64
+"""Text longer than this many times the steps allowed is refused before it is tokenised."""
+
+
+def start_state(model: ServedModel) -> SessionState:
+    """Where every prediction and every new session begins."""
+    output = model.manifest.output
+    pending = output.start_token if isinstance(output, LanguageModelingOutput) else None
+    return SessionState(model.runtime.initial_state(), pending)
+
+
+def steps_of(
+    model: ServedModel, value: SequenceInput, *, max_steps: int, param: str
+) -> NDArray[Any]:
+    """Token ids int64 `[time]` or numbers float32 `[time, features]`, fit for the model.
+
+    Raises InvalidInput or TooLarge that name `param` and the limit.
+    """
+    if isinstance(value, RecurError):
+        raise value
+    max_steps = min(max_steps, model.manifest.limits.max_steps)
+    match model.manifest.input:
+        case TextInput(num_tokens=num_tokens):
+            assert model.text is not None, "a model that reads text has a tokenizer"
+            if isinstance(value, str):
+                steps = _encode(model.text, value, max_steps=max_steps, param=param)
+            else:
+                steps = _checked_tokens(value, num_tokens, param=param)
+        case NumericInput(features=features):
+            steps = _checked_numbers(value, features, param=param)
+    if len(steps) == 0:
+        raise InvalidInput("a sequence needs at least one step", param=param, details={"min": 1})
+    if len(steps) > max_steps:
+        raise _too_long(len(steps), max_steps, param)
+    return steps
+
+
+def row_of(model: ServedModel, steps: NDArray[Any], state: SessionState, *, raw: bool) -> Row:
+    """The engine's row that reads `steps` on from `state`.
+
+    A language model reads the token before each one of the text, so that every token of the text
+    is predicted: its inputs are the pending token and all of the text but its last.
+    """
+    per_step = model.runtime.per_step
+    match model.manifest.output:
+        case LanguageModelingOutput(logits=logits):
+            inputs = state.context(steps)[:-1]
+            continuation = Score(per_step, logits=logits, targets=steps, keep=raw)
+            return Row(inputs, state.tensors, continuation)
+        case ClassificationOutput() | ForecastingOutput():
+            return Row(steps, state.tensors, Read(per_step, keep=raw))
+
+
+def state_after(finished: Finished, steps: NDArray[Any], before: SessionState) -> SessionState:
+    pending = None if before.pending_token is None else int(steps[-1])
+    return SessionState(finished.state, pending)
+
+
+def prediction_of(model: ServedModel, finished: Finished, steps: NDArray[Any]) -> Prediction:
+    """The answer in the task's own terms, for the sequence that `steps` was."""
+    match model.manifest.output:
+        case ClassificationOutput(logits=logits, labels=labels):
+            answer = Classification(*name_probabilities(finished.last[logits], labels))
+        case ForecastingOutput(forecast=forecast):
+            answer = Forecast(finished.last[forecast])
+        case LanguageModelingOutput():
+            assert model.text is not None, "a language model has a tokenizer"
+            assert finished.token_log_likelihoods is not None, "its rows are scored"
+            scores = finished.token_log_likelihoods
+            answer = Likelihood(
+                log_likelihood=float(scores.sum()),
+                perplexity=float(np.exp(-scores.mean())),
+                tokens=[model.text.token(int(token)) for token in steps],
+                token_log_likelihoods=scores,
+            )
+    return Prediction(answer, len(steps), finished.outputs)
+
+
+def _encode(text: Text, value: str, *, max_steps: int, param: str) -> NDArray[np.int64]:
+    if len(value) > max_steps * _MAX_CHARACTERS_PER_STEP:
+        raise _too_long(len(value), max_steps, param)
+    try:
+        return text.encode(value)
+    except InvalidInput as error:
+        raise InvalidInput(error.message, param=param, details=error.details) from error
+
+
+def _checked_tokens(value: NDArray[Any], num_tokens: int, *, param: str) -> NDArray[np.int64]:
+    if value.ndim != 1 or value.dtype.kind not in "iu":
+        raise InvalidInput(
+            "the model reads text, or token ids [time] of whole numbers", param=param
+        )
+    if value.size and (value.min() < 0 or value.max() >= num_tokens):
+        at = int(np.argmax((value < 0) | (value >= num_tokens)))
+        raise InvalidInput(
+            f"token id {int(value[at])} is outside 0..{num_tokens - 1}",
+            param=f"{param}[{at}]",
+            details={"min": 0, "max": num_tokens - 1},
+        )
+    return value.astype(np.int64, copy=False)
+
+
+def _checked_numbers(
+    value: str | NDArray[Any], features: tuple[str, ...], *, param: str
+) -> NDArray[np.float32]:
+    if isinstance(value, str) or value.ndim != 2 or value.shape[1] != len(features):
+        raise InvalidInput(
+            f"the model reads numbers [time][{len(features)}]: {', '.join(features)}",
+            param=param,
+            details={"features": list(features)},
+        )
+    finite = np.isfinite(value)
+    if not finite.all():
+        step, feature = (int(i) for i in np.argwhere(~finite)[0])
+        raise InvalidInput("numbers must be finite", param=f"{param}[{step}][{feature}]")
+    with np.errstate(over="ignore"):
+        narrowed = value.astype(np.float32, copy=False)
+    if not np.isfinite(narrowed).all():
+        raise InvalidInput("a number is beyond the range of float32", param=param)
+    return narrowed
+
+
+def _too_long(length: int, max_steps: int, param: str) -> TooLarge:
+    return TooLarge(
+        f"{length} steps; a sequence may have {max_steps} (RECUR_MAX_STEPS, or the model's own)",
+        param=param,
+        details={"limit": max_steps},
+    )

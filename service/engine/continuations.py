@@ -1,0 +1,108 @@
+"""What becomes of a row's outputs when the row is only read: kept, or scored."""
+
+from collections.abc import Sequence as Rows
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.artifact.labels import log_softmax
+from service.engine.sequence import Advance, RowOutput
+from service.errors import InvalidInput, RecurError, StateNotFinite
+from service.runtime.base import State
+from service.runtime.state import is_finite, own
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The last item of a sequence that was read to its end."""
+
+    last: dict[str, NDArray[np.float32]]
+    """Each output at the last step."""
+    state: State
+    outputs: dict[str, NDArray[np.float32]] | None = None
+    """Each output at every step, `[steps, ...]`, where that was asked for."""
+    token_log_likelihoods: NDArray[np.float64] | None = None
+
+
+class Read:
+    """Reads a sequence to its end; keeps the last step's outputs, or every step's with `keep`."""
+
+    def __init__(self, per_step: frozenset[str], *, keep: bool = False) -> None:
+        self._per_step = per_step
+        self._kept: dict[str, list[NDArray[np.float32]]] | None = {} if keep else None
+
+    @classmethod
+    def accept(cls, rows: Rows[tuple[Self, RowOutput]]) -> list[Advance]:
+        return [continuation._accept(row) for continuation, row in rows]
+
+    def _accept(self, row: RowOutput) -> Advance:
+        if error := not_finite(row):
+            return Advance(error=error)
+        self._keep(row)
+        if not row.exhausted:
+            return Advance()
+        last = {
+            name: (array[-1] if name in self._per_step else array).copy()
+            for name, array in row.outputs.items()
+        }
+        return Advance(item=self._finish(last, own(row.state)), done=True)
+
+    def _keep(self, row: RowOutput) -> None:
+        if self._kept is not None:
+            for name, array in row.outputs.items():
+                self._kept.setdefault(name, []).append(array.copy())
+
+    def _finish(self, last: dict[str, NDArray[np.float32]], state: State) -> Finished:
+        return Finished(last, state, self._whole_outputs())
+
+    def _whole_outputs(self) -> dict[str, NDArray[np.float32]] | None:
+        if self._kept is None:
+            return None
+        return {
+            name: np.concatenate(parts) if name in self._per_step else parts[-1]
+            for name, parts in self._kept.items()
+        }
+
+
+class Score(Read):
+    """Reads tokens and says how likely the model found each `targets[i]` at step i."""
+
+    def __init__(
+        self,
+        per_step: frozenset[str],
+        *,
+        logits: str,
+        targets: NDArray[np.int64],
+        keep: bool = False,
+    ) -> None:
+        super().__init__(per_step, keep=keep)
+        self._logits = logits
+        self._targets = targets
+        self._scored = 0
+        self._scores: list[NDArray[np.float64]] = []
+
+    def _keep(self, row: RowOutput) -> None:
+        super()._keep(row)
+        logits = row.outputs[self._logits]  # [steps, vocab]
+        steps = len(logits)
+        targets = self._targets[self._scored : self._scored + steps]
+        self._scores.append(log_softmax(logits)[np.arange(steps), targets])
+        self._scored += steps
+
+    def _finish(self, last: dict[str, NDArray[np.float32]], state: State) -> Finished:
+        scores = np.concatenate(self._scores)
+        return Finished(last, state, self._whole_outputs(), token_log_likelihoods=scores)
+
+
+def not_finite(row: RowOutput) -> RecurError | None:
+    """What to tell a row whose numbers left the finite: it fails, its neighbours do not."""
+    if row.finite:
+        return None
+    if not is_finite(row.state):
+        return StateNotFinite(
+            "the step would leave NaN or infinity in the state; the inputs are too large",
+            param="inputs",
+        )
+    return InvalidInput("the model's output is not finite for this input", param="inputs")

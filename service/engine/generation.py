@@ -1,0 +1,204 @@
+"""Generation: steps whose next input is the token just sampled, until there is a reason to stop."""
+
+from collections.abc import Iterable
+from collections.abc import Sequence as Rows
+from dataclasses import dataclass, replace
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.artifact.labels import log_softmax
+from service.artifact.text import Text, TextStream
+from service.engine.continuations import not_finite
+from service.engine.sampling import Draw, SamplingParams, sample
+from service.engine.sequence import Advance, RowOutput
+from service.runtime.base import State
+from service.runtime.state import own
+
+
+@dataclass(frozen=True, slots=True)
+class SampledToken:
+    """A token and what the model thought of it: natural logarithms, before any sampling rule."""
+
+    token_id: int
+    logprob: float
+    top: tuple[tuple[int, float], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GeneratedText:
+    """Text that became certain. `tokens` only where log probabilities were asked for."""
+
+    text: str
+    num_tokens: int
+    """Tokens sampled since the last item."""
+    tokens: tuple[SampledToken, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationFinished:
+    """The last item."""
+
+    piece: GeneratedText
+    reason: str
+    num_tokens: int
+    """Tokens sampled in all, those of a stop string included."""
+    last_token: int
+    """Sampled but not yet fed to the network: the next input."""
+    state: State
+    """After every token but the last."""
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationParams:
+    sampling: SamplingParams
+    max_tokens: int
+    logits: str
+    """The output to sample from, `[steps, vocab]`."""
+    end_token: int | None = None
+    stop: tuple[str, ...] = ()
+    logprobs: int | None = None
+    """How many alternatives to report with each token; None reports no probabilities."""
+
+
+class StopText:
+    """Lets text through up to a stop string, holding back whatever could begin one."""
+
+    def __init__(self, stop: tuple[str, ...]) -> None:
+        self._stop = stop
+        self._held = ""
+        self.found = False
+
+    def push(self, text: str) -> str:
+        """The part of all text so far that is now certain to be before any stop string."""
+        self._held += text
+        found = [at for at in (self._held.find(stop) for stop in self._stop) if at >= 0]
+        if found:
+            self.found = True
+            text, self._held = self._held[: min(found)], ""
+            return text
+        keep = max((self._overlap(stop) for stop in self._stop), default=0)
+        cut = len(self._held) - keep
+        text, self._held = self._held[:cut], self._held[cut:]
+        return text
+
+    def flush(self) -> str:
+        text, self._held = self._held, ""
+        return text
+
+    def _overlap(self, stop: str) -> int:
+        """Length of the longest end of the held text that begins `stop`."""
+        longest = min(len(stop) - 1, len(self._held))
+        return next((n for n in range(longest, 0, -1) if self._held.endswith(stop[:n])), 0)
+
+
+class Generate:
+    """The continuation of one choice. Its sequence's inputs end in the token to go on from."""
+
+    def __init__(
+        self, params: GenerationParams, text: Text, *, prompt: Iterable[int], stream: bool
+    ) -> None:
+        self._params = params
+        self._decode = TextStream(text)
+        self._stop = StopText(params.stop)
+        self._stream = stream
+        self._num_tokens = 0
+        self._reported = 0
+        self._pending: list[str] = []
+        self._sampled: list[SampledToken] = []
+        self._seen: NDArray[np.bool_] | None = None
+        if params.sampling.repetition_penalty != 1.0:
+            self._seen = np.zeros(text.num_tokens, np.bool_)
+            self._seen[list(prompt)] = True
+
+    @classmethod
+    def accept(cls, rows: Rows[tuple[Self, RowOutput]]) -> list[Advance]:
+        """Sample all rows that have consumed their inputs together."""
+        advances = [Advance(error=not_finite(row)) for _, row in rows]
+        ready = [
+            index
+            for index, (_, row) in enumerate(rows)
+            if row.exhausted and advances[index].error is None
+        ]
+        if not ready:
+            return advances
+        last = [rows[i][1].outputs[rows[i][0]._params.logits][-1] for i in ready]
+        logits = np.stack(last)  # [ready rows, vocab]
+        tokens = sample(logits, [rows[i][0]._draw() for i in ready])
+        for index, row_logits, token in zip(ready, logits, tokens, strict=True):
+            continuation, row = rows[index]
+            advances[index] = continuation._advance(int(token), row_logits, row.state)
+        return advances
+
+    def _draw(self) -> Draw:
+        return Draw(self._params.sampling, self._num_tokens, self._seen)
+
+    def _advance(self, token: int, logits: NDArray[np.float32], state: State) -> Advance:
+        params = self._params
+        self._num_tokens += 1
+        if self._seen is not None:
+            self._seen[token] = True
+        if params.logprobs is not None:
+            self._sampled.append(_describe(token, logits, params.logprobs))
+        reason = None
+        if token == params.end_token:
+            reason = "stop"
+        else:
+            self._pending.append(self._stop.push(self._decode.push(token)))
+            if self._stop.found:
+                reason = "stop"
+            elif self._num_tokens >= params.max_tokens:
+                reason = "length"
+        if reason is not None:
+            return self._finish(reason, token, state)
+        next_inputs = np.array([token], dtype=np.int64)
+        item = self._piece() if self._stream else None
+        if item is not None and not item.text and not item.tokens:
+            # Held back: say only that a token came, with the text that it leads to.
+            self._reported -= item.num_tokens
+            item = None
+        return Advance(item=item, next_inputs=next_inputs)
+
+    def _finish(self, reason: str, token: int, state: State) -> Advance:
+        if not self._stop.found:
+            self._pending.append(self._stop.push(self._decode.flush()))
+            if not self._stop.found:
+                self._pending.append(self._stop.flush())
+        finished = GenerationFinished(
+            piece=self._piece(),
+            reason="stop" if self._stop.found else reason,
+            num_tokens=self._num_tokens,
+            last_token=token,
+            state=own(state),
+        )
+        return Advance(item=finished, done=True)
+
+    def _piece(self) -> GeneratedText:
+        text = "".join(self._pending)
+        self._pending.clear()
+        new = self._num_tokens - self._reported
+        self._reported = self._num_tokens
+        tokens = tuple(self._sampled)
+        self._sampled.clear()
+        return GeneratedText(text, new, tokens)
+
+
+def choice_seed(seed: int, index: int) -> int:
+    """The seed of choice `index` of a request: choice 0 has the request's own."""
+    return (seed + index * 0xD1B54A32D192ED03) & ((1 << 64) - 1)
+
+
+def for_choice(params: GenerationParams, index: int) -> GenerationParams:
+    sampling = replace(params.sampling, seed=choice_seed(params.sampling.seed, index))
+    return replace(params, sampling=sampling)
+
+
+def _describe(token: int, logits: NDArray[np.float32], num_top: int) -> SampledToken:
+    scores = log_softmax(logits)
+    top = np.argsort(-scores, kind="stable")[:num_top]
+    return SampledToken(
+        token_id=token,
+        logprob=float(scores[token]),
+        top=tuple((int(index), float(scores[index])) for index in top),
+    )

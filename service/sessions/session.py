@@ -1,0 +1,72 @@
+"""A session is a saved state, the number of steps it has consumed, and an owner."""
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.runtime.base import State
+from service.runtime.state import nbytes
+
+
+@dataclass(frozen=True, slots=True)
+class SessionState:
+    """Everything that the next step depends on."""
+
+    tensors: State
+    pending_token: int | None = None
+    """A language model's last token: known, but not yet fed to the network, which reads it as it
+    predicts the one after. None for models that read numbers."""
+
+    def context(self, tokens: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The pending token, then `tokens`: what a language model is to read from here."""
+        assert self.pending_token is not None, "only a language model reads on from a token"
+        return np.concatenate((np.array([self.pending_token], np.int64), tokens))
+
+    @property
+    def num_bytes(self) -> int:
+        return nbytes(self.tensors)
+
+
+@dataclass(frozen=True, slots=True)
+class PastStep:
+    """A reply that was given, kept to be given again to a retry."""
+
+    step: int
+    """Where the session was before it."""
+    request_digest: bytes
+    reply: object
+
+
+@dataclass(slots=True, eq=False)
+class Session:
+    """Mutable, compared by identity. Changed by its lease and its store only."""
+
+    id: str
+    tenant: str
+    model: str
+    version: int
+    """Pinned: a session ends on the version on which it began."""
+    state: SessionState
+    ttl_seconds: float
+    created_at: float
+    expires_at: float
+    """Seconds since the epoch."""
+    past: deque[PastStep]
+    metadata: dict[str, str] = field(default_factory=dict[str, str])
+    step: int = 0
+    num_users: int = 0
+    """Calls that run on it or wait for it; its idle clock stands still meanwhile."""
+    clock_stopped_at: float = 0.0
+    """Since when the idle clock stands still; means something only while busy."""
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """First come, first served: two steps never interleave."""
+
+    @property
+    def busy(self) -> bool:
+        return self.num_users > 0
+
+    def past_step(self, step: int) -> PastStep | None:
+        return next((past for past in self.past if past.step == step), None)

@@ -70,7 +70,8 @@ def text_model(model: ServedModel) -> tuple[Text, LanguageModelingOutput]:
     output = model.manifest.output
     if model.text is None or not isinstance(output, LanguageModelingOutput):
         raise TaskMismatch(
-            f"{model.manifest.name} does {model.manifest.task.value}; only a language model generates",
+            f"only a language model generates; {model.manifest.name} does "
+            f"{model.manifest.task.value}",
             param="model",
         )
     return model.text, output
@@ -123,7 +124,7 @@ async def run(
 ) -> AsyncGenerator[GenerationEvent | GenerationEnd]:
     """Pieces, then one GenerationEnd. Closing the iterator drops the work within one step."""
     began = time.monotonic()
-    context = np.concatenate(([start.pending_token], plan.prompt)).astype(np.int64)
+    context = start.context(plan.prompt)
     state = start.tensors
     if plan.num_choices > 1 and len(context) > 1:
         state = await _prefill(plan, context[:-1], start, call)

@@ -1,7 +1,7 @@
 """What the service can do, in Python types: every protocol is a codec around this."""
 
 import hashlib
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
 from contextlib import aclosing, contextmanager
 from typing import Any
 
@@ -341,7 +341,7 @@ class DataPlane:
         )
 
     @contextmanager
-    def _stream(self) -> Iterator[None]:
+    def _stream(self) -> Generator[None]:
         """Counts one open generation. Raises TooManyStreams."""
         if self._num_streams >= self._limits.max_streams:
             self._metrics.shed.labels(reason="too_many_streams").inc()

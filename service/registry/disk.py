@@ -1,4 +1,4 @@
-"""What lies in the models folder: `name/version/`, found by their manifests' place, not by content."""
+"""What lies in the models folder: `name/version/`, each with a manifest."""
 
 import re
 from dataclasses import dataclass

@@ -15,7 +15,7 @@ from service.sessions.store.memory import MemoryStore
 from service.telemetry.metrics import Metrics
 
 _log = structlog.get_logger(__name__)
-_DRAIN_POLL_SECONDS = 0.1
+_DRAIN_POLL_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +61,12 @@ class Registry:
     @property
     def ready(self) -> bool:
         return bool(self._wanted) and self._wanted <= self._current.keys()
+
+    @property
+    def in_flight(self) -> int:
+        """Sequences that any engine has admitted and not yet answered."""
+        models = (*self._current.values(), *self._draining.values())
+        return sum(model.engine.in_flight for model in models)
 
     def models(self) -> list[ServedModel]:
         return [self._current[name] for name in sorted(self._current)]
@@ -189,7 +195,7 @@ class Registry:
         for session in self._sessions.of_version(name, version):
             self._sessions.end(session, "lost")
         await old.engine.close()
-        del self._draining[name, version]
+        self._draining.pop((name, version), None)
         labels = (name, str(version), old.manifest.task.value, old.verified.device)
         self._metrics.model_info.remove(*labels)
         _log.info("model drained", model=name, version=version)

@@ -75,7 +75,7 @@ def serve(verified: VerifiedModel, config: EngineConfig, metrics: Metrics) -> Se
 
 
 def replay_probe(artifact: Artifact, runtime: Runtime) -> float:
-    """The largest `|seen - expected| / max(1, |expected|)`. Raises ArtifactError beyond tolerance."""
+    """The largest `|seen - expected| / max(1, |expected|)`; ArtifactError beyond tolerance."""
     probe = artifact.probe
     rows = len(probe.lengths)
     state = stack([runtime.initial_state()] * rows, runtime.batch_axes)

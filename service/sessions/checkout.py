@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from service.errors import DeadlineExceeded, SessionEnded
@@ -40,7 +40,7 @@ class Lease:
 @asynccontextmanager
 async def checkout(
     store: MemoryStore, session_id: str, *, tenant: str, deadline: float | None = None
-) -> AsyncIterator[Lease]:
+) -> AsyncGenerator[Lease]:
     """Wait for the session's turn. Raises SessionNotFound, Gone, DeadlineExceeded.
 
     The place in the line is taken before anything waits, so that steps run in order of arrival.

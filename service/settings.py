@@ -1,0 +1,202 @@
+"""Every setting, read once from the environment; the small configs that inner floors own."""
+
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from service.dataplane.types import DataPlaneLimits
+from service.engine.engine import EngineConfig
+from service.engine.scheduler import SchedulerConfig
+from service.protocols.operation import HttpConfig
+from service.registry.registry import RegistryConfig
+from service.runtime.onnx import RuntimeConfig
+from service.sessions.store.memory import SessionsConfig
+
+PREFIX = "RECUR_"
+_API_KEY = re.compile(r"([A-Za-z0-9._-]{1,64}):([0-9a-fA-F]{64})")
+_OF_TRAINING = {"RECUR_DATA_DIR", "RECUR_CACHE_DIR"}
+
+Count = Annotated[int, Field(ge=1)]
+Seconds = Annotated[float, Field(gt=0)]
+Names = Annotated[tuple[str, ...], NoDecode]
+
+
+class SettingsError(Exception):
+    """A setting is wrong; the text names the variable, one line for each."""
+
+
+class Settings(BaseSettings):
+    """A docstring under a field is its line in the README's table."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_ignore_empty=True, frozen=True, use_attribute_docstrings=True
+    )
+
+    host: str = "127.0.0.1"
+    """Address to listen on; `0.0.0.0` for every one."""
+    port: Annotated[int, Field(ge=0, le=65535)] = 8000
+    """Port to listen on; 0 takes a free one and logs it."""
+    grace_seconds: Seconds = 30.0
+    """How long work in flight may go on after SIGTERM."""
+    log_format: Literal["json", "console"] = "json"
+    """One JSON object a line, or lines for people."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least severe events that are logged."""
+    access_log: bool = False
+    """Whether each request is logged; the metrics count them in any case."""
+
+    models_dir: Path = Path("models")
+    """The folder of artifacts, `name/version/`."""
+    models: Names = ()
+    """Models to serve, `name` or `name@version`, separated by commas; empty is all."""
+    models_poll_seconds: Annotated[float, Field(ge=0)] = 5.0
+    """How often the folder is looked at for new versions; 0 is never."""
+    models_drain_seconds: Seconds = 600.0
+    """How long a replaced version waits for its sessions before it ends them."""
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where models run; `cuda` refuses to start without it, `auto` takes it where it works."""
+    threads: Count = 1
+    """Threads inside one call of the runtime."""
+    max_rows: Count = 64
+    """Rows of one call of the runtime."""
+    chunk_steps: Count = 16
+    """Time steps of one call, for models that can be cut in time."""
+    max_padded_steps: Count = 1024
+    """Rows times time steps of one call, padding included."""
+    max_queue: Count = 4096
+    """Sequences that one model has admitted and not yet answered."""
+
+    max_body_bytes: Count = 16 * 1024 * 1024
+    """Largest request body."""
+    max_sequences: Count = 1024
+    """Sequences in one request."""
+    max_steps: Count = 100_000
+    """Time steps of one sequence."""
+    max_tokens: Count = 4096
+    """Tokens that one request may generate for each choice."""
+    max_choices: Count = 16
+    """Choices (`n`) of one generation."""
+    max_logprobs: Annotated[int, Field(ge=0)] = 20
+    """Alternatives reported with each token (`logprobs`)."""
+    max_stop_strings: Annotated[int, Field(ge=0)] = 8
+    """Stop strings of one generation."""
+    max_streams: Count = 256
+    """Generations under way at once."""
+    default_deadline_seconds: Seconds | None = None
+    """Deadline of requests that name none; none if empty."""
+
+    api_keys: Names = ()
+    """`tenant:sha256-of-the-key` pairs, separated by commas; with none the service is open."""
+    session_ttl_seconds: Seconds = 600.0
+    """How long a session may be idle, unless it asks for another time."""
+    session_max_ttl_seconds: Seconds = 86_400.0
+    """The longest idle time that a session may ask for."""
+    session_max: Count = 100_000
+    """Live sessions in all."""
+    session_max_per_tenant: Count = 10_000
+    """Live sessions of one tenant."""
+    session_max_bytes: Count = 1 << 30
+    """Bytes of all live sessions' states."""
+    session_overflow: Literal["refuse", "evict"] = "refuse"
+    """At a limit: refuse the new session, or end the one idle longest."""
+    session_replay_window: Count = 4
+    """Replies that each session keeps for retries."""
+
+    @field_validator("models", "api_keys", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("api_keys")
+    @classmethod
+    def _api_keys_are_hashed(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for pair in value:
+            if not _API_KEY.fullmatch(pair):
+                raise ValueError("each must be tenant:hash, the hash being sha256 in hexadecimal")
+        return value
+
+    @model_validator(mode="after")
+    def _a_request_fits_the_queue(self) -> "Settings":
+        if max(self.max_sequences, self.max_choices) > self.max_queue:
+            raise ValueError("RECUR_MAX_SEQUENCES and RECUR_MAX_CHOICES must fit RECUR_MAX_QUEUE")
+        return self
+
+    def registry(self) -> RegistryConfig:
+        return RegistryConfig(
+            models_dir=self.models_dir,
+            models=self.models,
+            poll_seconds=self.models_poll_seconds,
+            drain_seconds=self.models_drain_seconds,
+        )
+
+    def runtime(self) -> RuntimeConfig:
+        return RuntimeConfig(device=self.device, threads=self.threads)
+
+    def engine(self) -> EngineConfig:
+        scheduler = SchedulerConfig(
+            max_rows=self.max_rows,
+            chunk_steps=self.chunk_steps,
+            max_padded_steps=self.max_padded_steps,
+        )
+        return EngineConfig(scheduler, max_queue=self.max_queue)
+
+    def sessions(self) -> SessionsConfig:
+        return SessionsConfig(
+            ttl_seconds=self.session_ttl_seconds,
+            max_ttl_seconds=self.session_max_ttl_seconds,
+            max_sessions=self.session_max,
+            max_sessions_per_tenant=self.session_max_per_tenant,
+            max_bytes=self.session_max_bytes,
+            overflow=self.session_overflow,
+            replay_window=self.session_replay_window,
+        )
+
+    def limits(self) -> DataPlaneLimits:
+        return DataPlaneLimits(
+            max_sequences=self.max_sequences,
+            max_steps=self.max_steps,
+            max_tokens=self.max_tokens,
+            max_choices=self.max_choices,
+            max_logprobs=self.max_logprobs,
+            max_stop_strings=self.max_stop_strings,
+            max_streams=self.max_streams,
+        )
+
+    def http(self) -> HttpConfig:
+        return HttpConfig(
+            max_body_bytes=self.max_body_bytes,
+            default_deadline_seconds=self.default_deadline_seconds,
+            access_log=self.access_log,
+        )
+
+    def tenant_keys(self) -> tuple[tuple[str, str], ...]:
+        """Pairs of a tenant and the sha256 of one of its keys."""
+        pairs = (pair.partition(":") for pair in self.api_keys)
+        return tuple((tenant, digest) for tenant, _, digest in pairs)
+
+
+def read_settings() -> Settings:
+    """From the environment. Raises SettingsError that names every variable at fault."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        lines = [
+            f"{PREFIX}{str(entry['loc'][0]).upper()}: {entry['msg']}"
+            if entry["loc"]
+            else str(entry["msg"])
+            for entry in error.errors()
+        ]
+        raise SettingsError("\n".join(lines)) from error
+
+
+def unknown_variables() -> list[str]:
+    """Variables that look like settings and are none: probably misspelt."""
+    known = {PREFIX + name.upper() for name in Settings.model_fields} | _OF_TRAINING
+    return sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)

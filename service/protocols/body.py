@@ -1,0 +1,217 @@
+"""Raw bytes to a checked value, or an error that names the field and the limit.
+
+Nothing beyond the limit is ever held in memory. Wrong JSON, types and names are malformed (400);
+a value of the right type that is out of range is invalid (422).
+"""
+
+import asyncio
+import json
+import re
+from contextlib import suppress
+from typing import Any, Generic, TypeVar
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from service.errors import Cancelled, InvalidInput, MalformedRequest, RecurError, TooLarge
+from service.protocols.status import UnsupportedMediaType
+
+S = TypeVar("S", bound=msgspec.Struct)
+
+LIMIT_SETTING = "RECUR_MAX_BODY_BYTES"
+LINGER_SECONDS = 2.0
+
+_JSON_TYPES = {
+    "",  # many clients name no type
+    "application/json",
+    "application/x-www-form-urlencoded",  # what `curl -d` says of any body
+    "text/plain",
+}
+
+
+class BodyTooLarge(TooLarge):
+    """`unread`: the client is still writing, and the connection cannot be used again."""
+
+    unread: bool = False
+
+
+class LastReply(Response):
+    """An answer given while the client still writes; the connection closes behind it.
+
+    Closing at once would reset the connection, and the client's system would throw away the answer
+    that it had not read yet. So what still comes is read and dropped, for a moment.
+    """
+
+    def __init__(self, reply: Response) -> None:
+        super().__init__(reply.body, reply.status_code, dict(reply.headers))
+        self.headers["Connection"] = "close"
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        head = {"type": "http.response.start", "status": self.status_code}
+        await send(head | {"headers": self.raw_headers})
+        await send({"type": "http.response.body", "body": self.body, "more_body": True})
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LINGER_SECONDS):
+                while (await receive()).get("more_body", False):
+                    continue
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+class BodyDecoder(Generic[S]):
+    """Reads JSON objects of one shape. `empty` is what an empty body stands for, if anything."""
+
+    def __init__(self, shape: type[S], *, empty: bytes = b"") -> None:
+        self.shape = shape
+        self.required = not empty
+        self._empty = empty
+        self._decoder = msgspec.json.Decoder(shape)
+        names = "|".join(re.escape(field.encode_name) for field in msgspec.structs.fields(shape))
+        self._name = re.compile(rf'"({names})"\s*:'.encode())
+
+    def decode(self, body: bytes) -> S:
+        """Raises MalformedRequest or InvalidInput."""
+        body = body or self._empty
+        if not body:
+            raise MalformedRequest("the body is empty; a JSON object is needed")
+        try:
+            value = self._decoder.decode(body)
+        except msgspec.ValidationError as error:
+            raise validation_error(error) from error
+        except UNREADABLE as error:
+            raise unreadable(error) from error
+        self._refuse_duplicates(body)
+        return value
+
+    def _refuse_duplicates(self, body: bytes) -> None:
+        """msgspec takes the last of two fields of one name.
+
+        A scan for names seen twice is cheap, but finds inner objects too: only where it does,
+        the exact check, which costs a second parse, has the last word.
+        """
+        names = self._name.findall(body)
+        if len(names) == len(set(names)):
+            return
+        try:
+            json.loads(body, object_pairs_hook=_unique_names)
+        except RecursionError as error:
+            raise unreadable(error) from error
+
+
+def validation_error(error: msgspec.ValidationError, *, root: str = "") -> RecurError:
+    """The domain error of a wrong type, name or range, naming the field below `root`.
+
+    msgspec tells these apart by its message only, e.g. "Expected `float` >= 0.0 - at `$.n`".
+    """
+    reason, _, path = str(error).partition(" - at `$")
+    param = (root + path.rstrip("`").replace("[...]", "")).lstrip(".") or None
+    if named := re.search(r"(?:unknown|required) field `(.+)`", reason):
+        param = f"{param}.{named[1]}" if param else named[1]
+        kind = "unknown" if "unknown" in reason else "missing"
+        return MalformedRequest(f"{kind} field {param}", param=param)
+    where = param or "the body"
+    if "out of range" in reason:
+        return InvalidInput(f"{where}: the number is too large", param=param)
+    details = _limit(reason)
+    if details:
+        return InvalidInput(f"{where}: {_sentence(reason)}", param=param, details=details)
+    return MalformedRequest(f"{where}: {_sentence(reason)}", param=param)
+
+
+def unreadable(error: Exception, *, param: str | None = None) -> MalformedRequest:
+    """The error of bytes that are not JSON, or not JSON that anyone should send."""
+    match error:
+        case RecursionError():
+            reason = "it is nested too deeply"
+        case UnicodeDecodeError():
+            reason = "it is not valid UTF-8"
+        case _:
+            reason = str(error).removeprefix("JSON is malformed: ")
+    return MalformedRequest(f"the body is not readable JSON: {reason}", param=param)
+
+
+async def read(request: Request, decoder: BodyDecoder[S], *, max_bytes: int) -> S:
+    """The request's body as the value that `decoder` reads."""
+    check_media_type(request)
+    return decoder.decode(await read_body(request, max_bytes))
+
+
+def check_media_type(request: Request) -> None:
+    """Raises UnsupportedMediaType for a body that says it is not JSON, or that it is compressed."""
+    sent = request.headers.get("content-type", "")
+    media_type = sent.partition(";")[0].strip().lower()
+    if media_type not in _JSON_TYPES and not media_type.endswith("+json"):
+        raise UnsupportedMediaType(
+            f"the body is {media_type!r}; application/json is read",
+            param="Content-Type",
+            details={"sent": media_type, "accepted": ["application/json"]},
+        )
+    encoding = request.headers.get("content-encoding", "identity").strip().lower()
+    if encoding not in ("identity", ""):
+        raise UnsupportedMediaType(
+            f"the body is encoded as {encoding!r}; only identity is read",
+            param="Content-Encoding",
+            details={"sent": encoding, "accepted": ["identity"]},
+        )
+
+
+async def read_body(request: Request, max_bytes: int) -> bytes:
+    """The whole body. Raises TooLarge as soon as it is known to be over `max_bytes`."""
+    declared = request.headers.get("content-length", "")
+    if declared.isdigit() and int(declared) > max_bytes:
+        raise _too_large(max_bytes, unread=True)
+    chunks: list[bytes] = []
+    size = 0
+    more = True
+    while more:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise Cancelled("the client left before its body was complete")
+        chunk: bytes = message.get("body", b"")
+        size += len(chunk)
+        more = message.get("more_body", False)
+        if size > max_bytes:
+            raise _too_large(max_bytes, unread=more)
+        chunks.append(chunk)
+    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+_LIMIT = re.compile(r"Expected `.+?` (?P<length>of length )?(?P<sign>>=|<=|>|<) (?P<limit>\S+)")
+_PATTERN = re.compile(r"Expected `.+?` matching regex '(?P<pattern>.+)'")
+_BOUNDS = {">=": "minimum", "<=": "maximum", ">": "exclusive_minimum", "<": "exclusive_maximum"}
+
+
+def _limit(reason: str) -> dict[str, Any]:
+    """The limit in msgspec's message, as a program would want it; empty if there is none."""
+    if match := _LIMIT.match(reason):
+        bound = _BOUNDS[match["sign"]] + ("_length" if match["length"] else "")
+        return {bound: json.loads(match["limit"])}
+    if match := _PATTERN.match(reason):
+        return {"pattern": match["pattern"]}
+    return {}
+
+
+def _sentence(reason: str) -> str:
+    plain = reason.replace("`", "")
+    return plain[:1].lower() + plain[1:]
+
+
+def _too_large(max_bytes: int, *, unread: bool) -> BodyTooLarge:
+    error = BodyTooLarge(
+        f"the body is over the limit of {max_bytes} bytes ({LIMIT_SETTING})",
+        details={"limit": max_bytes, "setting": LIMIT_SETTING},
+    )
+    error.unread = unread
+    return error
+
+
+def _unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise MalformedRequest(f"the field {twice} is there twice", param=twice)
+    return value

@@ -1,0 +1,182 @@
+"""The data plane's values to the JSON of a reply. Pure: the same value gives the same bytes."""
+
+from datetime import UTC, datetime
+from typing import Any, assert_never
+
+from service.dataplane import (
+    Choice,
+    Classification,
+    Forecast,
+    GenerationDone,
+    GenerationEvent,
+    GenerationUsage,
+    Likelihood,
+    ModelInfo,
+    Prediction,
+    Predictions,
+    SessionInfo,
+    StepReply,
+    TextPiece,
+    TokenLogprob,
+)
+from service.errors import RecurError
+from service.protocols.reply import to_json
+from service.protocols.sse import frame
+from service.protocols.status import error_body
+
+
+def predictions(result: Predictions) -> dict[str, Any]:
+    """Raises the first error where every sequence failed."""
+    answered = [row for row in result.results if isinstance(row, Prediction)]
+    if not answered:
+        first = result.results[0]
+        assert isinstance(first, RecurError)
+        raise first
+    return {
+        "model": result.model,
+        "version": result.version,
+        "predictions": [
+            error_body(row) if isinstance(row, RecurError) else prediction(row)
+            for row in result.results
+        ],
+        "usage": {
+            "sequences": len(result.results),
+            "steps": sum(row.steps for row in answered),
+        },
+    }
+
+
+def prediction(value: Prediction) -> dict[str, Any]:
+    answer = _answer(value.answer)
+    return answer if value.outputs is None else answer | {"outputs": value.outputs}
+
+
+def step_reply(reply: StepReply) -> dict[str, Any]:
+    return {
+        "session_id": reply.session_id,
+        "step": reply.step,
+        "prediction": prediction(reply.prediction),
+        "expires_at": timestamp(reply.expires_at),
+    }
+
+
+def generation(done: GenerationDone) -> dict[str, Any]:
+    return {
+        "model": done.model,
+        "version": done.version,
+        "choices": [_choice(choice) for choice in done.choices],
+        "usage": _usage(done.usage),
+    } | _place(done.session)
+
+
+def generation_frame(event: GenerationEvent) -> bytes:
+    """A generation's event as one of an event stream."""
+    match event:
+        case TextPiece():
+            piece: dict[str, Any] = {"index": event.index, "text": event.text}
+            if event.logprobs:
+                piece["logprobs"] = [_logprob(token) for token in event.logprobs]
+            return frame(to_json(piece))
+        case GenerationDone():
+            choices = [
+                {"index": choice.index, "finish_reason": choice.finish_reason}
+                for choice in event.choices
+            ]
+            done = {"choices": choices, "usage": _usage(event.usage)} | _place(event.session)
+            return frame(to_json(done), event="done")
+
+
+def session(info: SessionInfo) -> dict[str, Any]:
+    return {
+        "session_id": info.session_id,
+        "model": info.model,
+        "version": info.version,
+        "step": info.step,
+        "expires_at": timestamp(info.expires_at),
+        "created_at": timestamp(info.created_at),
+        "busy": info.busy,
+        "state_bytes": info.state_bytes,
+        "state_norms": info.state_norms,
+        "metadata": info.metadata,
+    }
+
+
+def model(info: ModelInfo) -> dict[str, Any]:
+    """OpenAI's four fields, then ours."""
+    manifest = info.manifest
+    shown = manifest.model_dump(mode="json")
+    return {
+        "id": manifest.name,
+        "object": "model",
+        "created": int(info.loaded_at),
+        "owned_by": "recur",
+        "version": manifest.version,
+        "task": manifest.task.value,
+        "causal": manifest.causal,
+        "description": manifest.description,
+        "licence": manifest.licence,
+        "input": shown["input"],
+        "output": shown["output"],
+        "inputs": shown["graph"]["inputs"],
+        "outputs": shown["graph"]["outputs"],
+        "state": shown["graph"]["state"],
+        "limits": shown["limits"],
+        "provenance": shown["provenance"],
+        "digest": info.digest,
+        "device": info.device,
+        "loaded_at": timestamp(info.loaded_at),
+        "probe_difference": info.probe_difference,
+    }
+
+
+def timestamp(seconds: float) -> str:
+    """ISO 8601 in UTC, e.g. `2026-01-31T12:00:00.000Z`, of seconds since the epoch."""
+    moment = datetime.fromtimestamp(seconds, UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _answer(answer: Classification | Forecast | Likelihood) -> dict[str, Any]:
+    match answer:
+        case Classification():
+            return {"label": answer.label, "probabilities": answer.probabilities}
+        case Forecast():
+            return {"forecast": answer.forecast}
+        case Likelihood():
+            return {
+                "log_likelihood": answer.log_likelihood,
+                "perplexity": answer.perplexity,
+                "tokens": answer.tokens,
+                "token_log_likelihoods": answer.token_log_likelihoods,
+            }
+        case _:
+            assert_never(answer)
+
+
+def _choice(choice: Choice) -> dict[str, Any]:
+    body = {"index": choice.index, "text": choice.text, "finish_reason": choice.finish_reason}
+    if choice.logprobs is None:
+        return body
+    return body | {"logprobs": [_logprob(token) for token in choice.logprobs]}
+
+
+def _logprob(token: TokenLogprob) -> dict[str, Any]:
+    return {"token": token.token, "logprob": token.logprob, "top": token.top}
+
+
+def _usage(usage: GenerationUsage) -> dict[str, int]:
+    return {
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "reused_tokens": usage.reused_tokens,
+    }
+
+
+def _place(info: SessionInfo | None) -> dict[str, Any]:
+    """Where a session stands after a generation."""
+    if info is None:
+        return {}
+    return {
+        "session_id": info.session_id,
+        "step": info.step,
+        "expires_at": timestamp(info.expires_at),
+    }

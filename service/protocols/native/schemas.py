@@ -1,0 +1,199 @@
+"""The bodies of the native protocol, both ways. Limits stand here once: decoding checks them,
+the OpenAPI document shows them.
+
+Replies are rendered by `codec`, straight from the data plane's values; their types are here for
+the document, and a test reads real replies with them.
+"""
+
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+_INT64_MAX = 2**63 - 1
+
+Sequence = Annotated[
+    msgspec.Raw,
+    Meta(
+        description="One sequence: text, token ids, or rows of numbers, one row a time step.",
+        extra_json_schema={
+            "oneOf": [
+                {"type": "string", "minLength": 1},
+                {"type": "array", "minItems": 1, "items": {"type": "integer"}},
+                {
+                    "type": "array",
+                    "minItems": 1,
+                    "items": {"type": "array", "minItems": 1, "items": {"type": "number"}},
+                },
+            ]
+        },
+    ),
+]
+Tensor = Annotated[
+    msgspec.Raw,
+    Meta(description="A tensor: nested lists of numbers.", extra_json_schema={"type": "array"}),
+]
+Milliseconds = Annotated[float, Meta(gt=0)]
+Step = Annotated[int, Meta(ge=0, le=_INT64_MAX)]
+SessionId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._~-]{0,127}$")]
+"""It stands in URLs as it is."""
+StopString = Annotated[str, Meta(min_length=1)]
+
+
+class PredictBody(msgspec.Struct, forbid_unknown_fields=True):
+    inputs: Annotated[list[Sequence], Meta(min_length=1)]
+    raw: bool = False
+    deadline_ms: Milliseconds | None = None
+
+
+class StepBody(msgspec.Struct, forbid_unknown_fields=True):
+    inputs: Sequence
+    step: Step | None = None
+    deadline_ms: Milliseconds | None = None
+    raw: bool = False
+
+
+class GenerateBody(msgspec.Struct, forbid_unknown_fields=True):
+    prompt: str | list[int] | None = None
+    max_tokens: Annotated[int, Meta(ge=1, le=_INT64_MAX)] | None = None
+    temperature: Annotated[float, Meta(ge=0)] | None = None
+    top_k: Annotated[int, Meta(ge=0, le=_INT64_MAX)] | None = None
+    top_p: Annotated[float, Meta(gt=0, le=1)] | None = None
+    repetition_penalty: Annotated[float, Meta(gt=0)] = 1.0
+    seed: Annotated[int, Meta(ge=0, le=_INT64_MAX)] | None = None
+    stop: StopString | list[StopString] | None = None
+    n: Annotated[int, Meta(ge=1, le=_INT64_MAX)] = 1
+    logprobs: Annotated[int, Meta(ge=0, le=_INT64_MAX)] | None = None
+    stream: bool = False
+    deadline_ms: Milliseconds | None = None
+
+
+class SessionGenerateBody(GenerateBody, forbid_unknown_fields=True):
+    step: Step | None = None
+
+
+class OpenBody(msgspec.Struct, forbid_unknown_fields=True):
+    session_id: SessionId | None = None
+    ttl_seconds: Annotated[float, Meta(gt=0)] | None = None
+    initial_state: dict[str, Tensor] | None = None
+    fork_of: str | None = None
+    metadata: dict[str, str] | None = None
+
+
+class ForkBody(msgspec.Struct, forbid_unknown_fields=True):
+    session_id: SessionId | None = None
+
+
+class Prediction(msgspec.Struct, omit_defaults=True):
+    """In the task's own terms: the fields of the task are there, the others are not.
+
+    A sequence that failed has only `error`.
+    """
+
+    label: str | UnsetType = UNSET
+    probabilities: dict[str, float] | UnsetType = UNSET
+    forecast: Annotated[list[list[float]], Meta(description="[horizon][targets]")] | UnsetType = (
+        UNSET
+    )
+    log_likelihood: float | UnsetType = UNSET
+    perplexity: float | UnsetType = UNSET
+    tokens: list[str] | UnsetType = UNSET
+    token_log_likelihoods: list[float] | UnsetType = UNSET
+    outputs: dict[str, list[Any]] | UnsetType = UNSET
+    error: dict[str, Any] | UnsetType = UNSET
+
+
+class PredictUsage(msgspec.Struct):
+    sequences: int
+    steps: int
+
+
+class PredictReply(msgspec.Struct):
+    model: str
+    version: int
+    predictions: list[Prediction]
+    usage: PredictUsage
+
+
+class StepReply(msgspec.Struct):
+    session_id: str
+    step: int
+    prediction: Prediction
+    expires_at: str
+
+
+class TokenLogprob(msgspec.Struct):
+    token: str
+    logprob: float
+    top: dict[str, float]
+
+
+class Choice(msgspec.Struct):
+    index: int
+    text: str
+    finish_reason: str
+    logprobs: list[TokenLogprob] | UnsetType = UNSET
+
+
+class GenerateUsage(msgspec.Struct):
+    prompt_tokens: int
+    completion_tokens: int
+    reused_tokens: int
+
+
+class GenerateReply(msgspec.Struct):
+    model: str
+    version: int
+    choices: list[Choice]
+    usage: GenerateUsage
+    session_id: str | UnsetType = UNSET
+    step: int | UnsetType = UNSET
+    expires_at: str | UnsetType = UNSET
+
+
+class SessionReply(msgspec.Struct):
+    session_id: str
+    model: str
+    version: int
+    step: int
+    expires_at: str
+    created_at: str
+    busy: bool
+    state_bytes: int
+    state_norms: dict[str, float]
+    metadata: dict[str, str]
+
+
+class SessionList(msgspec.Struct):
+    object: str
+    data: list[SessionReply]
+
+
+class ModelReply(msgspec.Struct):
+    """OpenAI's four fields, then ours."""
+
+    id: str
+    object: str
+    created: int
+    owned_by: str
+    version: int
+    task: str
+    causal: bool
+    description: str
+    licence: str
+    input: dict[str, Any]
+    output: dict[str, Any]
+    inputs: list[dict[str, Any]]
+    outputs: list[dict[str, Any]]
+    state: list[dict[str, Any]]
+    limits: dict[str, Any]
+    provenance: dict[str, Any]
+    digest: str
+    device: str
+    loaded_at: str
+    probe_difference: float
+
+
+class ModelList(msgspec.Struct):
+    object: str
+    data: list[ModelReply]

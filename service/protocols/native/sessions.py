@@ -1,0 +1,153 @@
+"""Sessions: open, step, look, copy, end. A step answers the same whenever it is asked again."""
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from service.dataplane import SessionInfo
+from service.protocols.body import BodyDecoder
+from service.protocols.exchange import exchange_of
+from service.protocols.native import render
+from service.protocols.native.codec import read_open, read_sequence
+from service.protocols.native.schemas import (
+    ForkBody,
+    OpenBody,
+    SessionList,
+    SessionReply,
+    StepBody,
+    StepReply,
+)
+from service.protocols.operation import Front, Operation
+from service.protocols.presence import while_connected
+from service.protocols.reply import json_reply
+
+REPLAYED_HEADER = "Recur-Replayed"
+
+_STEP_BODY = BodyDecoder(StepBody)
+_OPEN_BODY = BodyDecoder(OpenBody, empty=b"{}")
+_FORK_BODY = BodyDecoder(ForkBody, empty=b"{}")
+
+
+async def step(front: Front, request: Request) -> Response:
+    body = await front.read(request, _STEP_BODY)
+    chunk = read_sequence(body.inputs, "inputs")
+    call = front.call(request, deadline_ms=body.deadline_ms)
+    session_id = request.path_params["session_id"]
+    work = front.plane.feed(session_id, chunk, call=call, step=body.step, raw=body.raw)
+    feed = await while_connected(request.receive, work)
+    exchange_of(request.scope).model = feed.model
+    headers = {REPLAYED_HEADER: "true"} if feed.replayed else None
+    return json_reply(render.step_reply(feed.reply), headers=headers)
+
+
+async def open_session(front: Front, request: Request) -> Response:
+    body = await front.read(request, _OPEN_BODY)
+    call = front.call(request)
+    info = front.plane.open_session(request.path_params["model"], read_open(body), call=call)
+    return _created(request, info)
+
+
+async def fork_session(front: Front, request: Request) -> Response:
+    body = await front.read(request, _FORK_BODY)
+    call = front.call(request)
+    session_id = request.path_params["session_id"]
+    return _created(
+        request, front.plane.fork_session(session_id, call=call, new_id=body.session_id)
+    )
+
+
+async def list_sessions(front: Front, request: Request) -> Response:
+    infos = front.plane.sessions(call=front.call(request))
+    return json_reply({"object": "list", "data": [render.session(info) for info in infos]})
+
+
+async def get_session(front: Front, request: Request) -> Response:
+    call = front.call(request)
+    return _info(request, front.plane.session(request.path_params["session_id"], call=call))
+
+
+async def end_session(front: Front, request: Request) -> Response:
+    call = front.call(request)
+    return _info(request, front.plane.end_session(request.path_params["session_id"], call=call))
+
+
+def _created(request: Request, info: SessionInfo) -> Response:
+    exchange_of(request.scope).model = info.model
+    headers = {"Location": f"/v1/sessions/{info.session_id}"}
+    return json_reply(render.session(info), status=201, headers=headers)
+
+
+def _info(request: Request, info: SessionInfo) -> Response:
+    exchange_of(request.scope).model = info.model
+    return json_reply(render.session(info))
+
+
+_SESSION_REPLY = {"application/json": SessionReply}
+_LOCATION = {"Location": "The session's path"}
+
+OPERATIONS = (
+    Operation(
+        name="step_session",
+        method="POST",
+        path="/v1/sessions/{session_id}/steps",
+        endpoint=step,
+        summary="Advance a session by one chunk of a sequence",
+        replies={"application/json": StepReply},
+        failures=(400, 401, 404, 409, 410, 413, 415, 422, 429, 499, 500, 503, 504),
+        headers={REPLAYED_HEADER: "`true`: this step was answered before, and ran once"},
+        body=_STEP_BODY,
+        begins_work=True,
+    ),
+    Operation(
+        name="open_session",
+        method="POST",
+        path="/v1/models/{model}/sessions",
+        endpoint=open_session,
+        summary="Open a session: a state that the server keeps between requests",
+        replies=_SESSION_REPLY,
+        status=201,
+        failures=(400, 401, 404, 409, 410, 413, 415, 422, 429, 499, 500, 503),
+        headers=_LOCATION,
+        body=_OPEN_BODY,
+        begins_work=True,
+    ),
+    Operation(
+        name="fork_session",
+        method="POST",
+        path="/v1/sessions/{session_id}/fork",
+        endpoint=fork_session,
+        summary="Copy a session, to go on in two ways",
+        replies=_SESSION_REPLY,
+        status=201,
+        failures=(400, 401, 404, 409, 410, 413, 415, 422, 429, 499, 500, 503),
+        headers=_LOCATION,
+        body=_FORK_BODY,
+        begins_work=True,
+    ),
+    Operation(
+        name="list_sessions",
+        method="GET",
+        path="/v1/sessions",
+        endpoint=list_sessions,
+        summary="List the caller's live sessions, oldest first",
+        replies={"application/json": SessionList},
+        failures=(400, 401, 422, 500),
+    ),
+    Operation(
+        name="get_session",
+        method="GET",
+        path="/v1/sessions/{session_id}",
+        endpoint=get_session,
+        summary="Where a session stands",
+        replies=_SESSION_REPLY,
+        failures=(400, 401, 404, 410, 422, 500),
+    ),
+    Operation(
+        name="end_session",
+        method="DELETE",
+        path="/v1/sessions/{session_id}",
+        endpoint=end_session,
+        summary="End a session; the answer is its last state",
+        replies=_SESSION_REPLY,
+        failures=(400, 401, 404, 410, 422, 500),
+    ),
+)

@@ -1,0 +1,48 @@
+# Two commands do everything: `make serve` serves, `make test` tests. Both set up what they need.
+
+PYTHON ?= python3
+# `make serve EXTRA=gpu` for a CUDA device.
+EXTRA ?= cpu
+PORT ?= 8000
+ARGS ?=
+
+SERVE_ENV := .venv-serve-$(EXTRA)
+DEV_ENV := .venv
+PIP_INSTALL := -m pip install --quiet --disable-pip-version-check -c constraints.txt -e
+
+.PHONY: serve test check lint format setup clean
+
+serve: $(SERVE_ENV)/.installed  ## serve models/ on PORT, in an environment without torch
+	RECUR_PORT=$(PORT) exec $(SERVE_ENV)/bin/python -m service
+
+test: $(DEV_ENV)/.installed  ## run the tests; ARGS are pytest's
+	$(DEV_ENV)/bin/python -m pytest $(ARGS)
+
+check: lint test  ## what CI runs
+
+lint: $(DEV_ENV)/.installed
+	$(DEV_ENV)/bin/ruff format --check .
+	$(DEV_ENV)/bin/ruff check .
+	$(DEV_ENV)/bin/pyright
+	$(DEV_ENV)/bin/lint-imports
+
+format: $(DEV_ENV)/.installed
+	$(DEV_ENV)/bin/ruff format .
+	$(DEV_ENV)/bin/ruff check --fix .
+
+setup: $(DEV_ENV)/.installed  ## the environment for training and development
+
+clean:
+	rm -rf .venv .venv-serve-* .pytest_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info
+
+$(SERVE_ENV)/.installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
+	$(PYTHON) -m venv $(SERVE_ENV)
+	$(SERVE_ENV)/bin/python $(PIP_INSTALL) '.[$(EXTRA)]'
+	@touch $@
+
+$(DEV_ENV)/.installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
+	$(PYTHON) -m venv $(DEV_ENV)
+	$(DEV_ENV)/bin/python $(PIP_INSTALL) '.[cpu,training,dev]'
+	@touch $@

@@ -53,7 +53,8 @@ def configure_logging(*, level: str = "INFO", renderer: Renderer = "json") -> No
 
 def _rendering(renderer: Renderer) -> tuple[Processor, ...]:
     if renderer == "console":
-        return (structlog.dev.ConsoleRenderer(),)
+        # Plain: a traceback with locals would show what requests carry.
+        return (structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback),)
     return (
         structlog.processors.format_exc_info,
         structlog.processors.JSONRenderer(serializer=_to_json),

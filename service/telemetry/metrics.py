@@ -17,47 +17,69 @@ class Metrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         self.registry = registry
         self.requests = Counter(
-            "recur_requests", "Requests by outcome.", ["protocol", "model", "outcome"],
+            "recur_requests",
+            "Requests by outcome.",
+            ["protocol", "model", "outcome"],
             registry=registry,
         )
         self.request_seconds = Histogram(
-            "recur_request_seconds", "From a parsed request to its answer.", ["protocol", "model"],
-            buckets=_SECONDS, registry=registry,
+            "recur_request_seconds",
+            "From a parsed request to its answer.",
+            ["protocol", "model"],
+            buckets=_SECONDS,
+            registry=registry,
         )
         self.queue_seconds = Histogram(
-            "recur_queue_seconds", "From a sequence's arrival to its first step.", ["model"],
-            buckets=_SECONDS, registry=registry,
+            "recur_queue_seconds",
+            "From a sequence's arrival to its first step.",
+            ["model"],
+            buckets=_SECONDS,
+            registry=registry,
         )
         self.step_seconds = Histogram(
-            "recur_step_seconds", "One call of the runtime.", ["model"],
-            buckets=_SECONDS, registry=registry,
+            "recur_step_seconds",
+            "One call of the runtime.",
+            ["model"],
+            buckets=_SECONDS,
+            registry=registry,
         )
         self.batch_rows = Histogram(
-            "recur_batch_rows", "Rows of one call of the runtime.", ["model"],
-            buckets=_ROWS, registry=registry,
+            "recur_batch_rows",
+            "Rows of one call of the runtime.",
+            ["model"],
+            buckets=_ROWS,
+            registry=registry,
         )
         self.batch_steps = Histogram(
-            "recur_batch_steps", "Time steps of one call of the runtime.", ["model"],
-            buckets=_STEPS, registry=registry,
+            "recur_batch_steps",
+            "Time steps of one call of the runtime.",
+            ["model"],
+            buckets=_STEPS,
+            registry=registry,
         )
         self.padding_ratio = Histogram(
-            "recur_padding_ratio", "Share of a call's row steps that were padding.", ["model"],
-            buckets=(0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.75), registry=registry,
+            "recur_padding_ratio",
+            "Share of a call's row steps that were padding.",
+            ["model"],
+            buckets=(0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.75),
+            registry=registry,
         )
         self.time_to_first_token_seconds = Histogram(
-            "recur_time_to_first_token_seconds", "From a parsed request to its first token.",
-            ["model"], buckets=_SECONDS, registry=registry,
+            "recur_time_to_first_token_seconds",
+            "From a parsed request to its first token.",
+            ["model"],
+            buckets=_SECONDS,
+            registry=registry,
         )
         self.inter_token_seconds = Histogram(
-            "recur_inter_token_seconds", "Between two tokens of one choice.", ["model"],
-            buckets=_SECONDS, registry=registry,
+            "recur_inter_token_seconds",
+            "Between two tokens of one choice.",
+            ["model"],
+            buckets=_SECONDS,
+            registry=registry,
         )
-        self.tokens = Counter(
-            "recur_tokens", "Tokens generated.", ["model"], registry=registry
-        )
-        self.sessions = Gauge(
-            "recur_sessions", "Live sessions.", ["state"], registry=registry
-        )
+        self.tokens = Counter("recur_tokens", "Tokens generated.", ["model"], registry=registry)
+        self.sessions = Gauge("recur_sessions", "Live sessions.", ["state"], registry=registry)
         self.session_bytes = Gauge(
             "recur_session_bytes", "Bytes of the states of live sessions.", registry=registry
         )
@@ -65,21 +87,27 @@ class Metrics:
             "recur_session_ends", "Sessions gone.", ["reason"], registry=registry
         )
         self.steps_replayed = Counter(
-            "recur_steps_replayed", "Retried steps answered from the replay window.",
+            "recur_steps_replayed",
+            "Retried steps answered from the replay window.",
             registry=registry,
         )
         self.step_conflicts = Counter(
-            "recur_step_conflicts", "Steps refused because the session is elsewhere.",
+            "recur_step_conflicts",
+            "Steps refused because the session is elsewhere.",
             registry=registry,
         )
         self.shed = Counter(
             "recur_shed", "Work refused or dropped unexecuted.", ["reason"], registry=registry
         )
         self.model_info = Gauge(
-            "recur_model_info", "1 for each model that is served.",
-            ["model", "version", "task", "device"], registry=registry,
+            "recur_model_info",
+            "1 for each model that is served.",
+            ["model", "version", "task", "device"],
+            registry=registry,
         )
         self.model_load_seconds = Gauge(
-            "recur_model_load_seconds", "Load, verification and warm-up of the served version.",
-            ["model"], registry=registry,
+            "recur_model_load_seconds",
+            "Load, verification and warm-up of the served version.",
+            ["model"],
+            registry=registry,
         )

@@ -39,3 +39,10 @@ def word_tokenizer(texts: Iterable[str], *, min_frequency: int) -> Tokenizer:
 def encode(tokenizer: Tokenizer, text: str) -> Tensor:
     """Token ids `[time]` int64."""
     return torch.tensor(tokenizer.encode(text, add_special_tokens=False).ids)
+
+
+def start_token(tokenizer: Tokenizer) -> int:
+    """The id of a line's end: a text begins as a line does."""
+    token = tokenizer.token_to_id("\n")
+    assert token is not None, "a text without lines has no place to start"
+    return token

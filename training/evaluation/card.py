@@ -1,0 +1,105 @@
+"""The model card: what a model is, what it was measured at, and what it is not to be trusted with."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from service.artifact.manifest import Metric
+from training.config import RunConfig
+from training.data.batches import DataFacts
+from training.evaluation.evaluation import Evaluation
+
+CURVE_FILE = "curve.png"
+
+
+@dataclass(frozen=True, slots=True)
+class CardFacts:
+    """What the card says beside the recipe and the figures."""
+
+    version: int
+    data: DataFacts
+    num_weights: int
+    num_bytes: int
+    num_epochs: int
+    verification: Mapping[str, float]
+
+
+def render_card(config: RunConfig, facts: CardFacts, evaluation: Evaluation) -> str:
+    """The card as Markdown; pictures are files beside it."""
+    sections = [
+        f"# {config.name}, version {facts.version}",
+        config.description,
+        _figures(evaluation.metrics),
+        _references(config),
+        _data(facts.data),
+        _model(config, facts),
+        f"## Learning curve\n\n![learning curve]({CURVE_FILE})",
+        f"## A look\n\n![a look]({evaluation.picture.name})\n\n{evaluation.picture.caption}",
+        _sample(evaluation),
+        _verification(facts.verification),
+        _bullets("Mind", config.caveats),
+    ]
+    return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def _figures(metrics: tuple[Metric, ...]) -> str:
+    lines = [
+        "## Figures",
+        "",
+        "| metric | this model | baseline | split |",
+        "|---|---|---|---|",
+    ]
+    for metric in metrics:
+        baseline = "none" if metric.baseline is None else f"{metric.baseline:.4f}"
+        lines.append(
+            f"| {metric.name}, {'lower' if metric.lower_is_better else 'higher'} is better "
+            f"| **{metric.value:.4f}** | {baseline} ({metric.baseline_name}) | {metric.split} |"
+        )
+    lines += ["", "Measured on the published graph with ONNX Runtime."]
+    return "\n".join(lines)
+
+
+def _references(config: RunConfig) -> str:
+    if not config.references:
+        return "Published reference: none verified for exactly this data and split."
+    return _bullets("Published", tuple(f"{r.text}; {r.source}" for r in config.references))
+
+
+def _data(data: DataFacts) -> str:
+    splits = "\n".join(f"| {name} | {held} |" for name, held in data.splits)
+    return (
+        f"## Data\n\n{data.title}. {data.note}\n\n| split | holds |\n|---|---|\n{splits}\n\n"
+        f"Source: {data.source}  \nLicence of the data: {data.licence}"
+    )
+
+
+def _model(config: RunConfig, facts: CardFacts) -> str:
+    model, optim = config.model, config.optim
+    directions = "both directions" if model.bidirectional else "causal"
+    return (
+        f"## Model\n\n{model.layers} x {model.cell} of {model.hidden} units, {directions}; "
+        f"{facts.num_weights:,} weights, {facts.num_bytes / 1e6:.2f} MB as ONNX.\n\n"
+        f"Trained {facts.num_epochs} epochs with AdamW (learning rate {optim.learning_rate:g}, "
+        f"weight decay {optim.weight_decay:g}), dropout {model.dropout:g}, seed {config.seed}, "
+        f"precision {config.precision}. The epoch with the lowest validation loss is kept; the "
+        f"test split chose nothing."
+    )
+
+
+def _sample(evaluation: Evaluation) -> str:
+    if not evaluation.sample:
+        return ""
+    return f"## A sample\n\nDrawn at temperature 0.8:\n\n```text\n{evaluation.sample}\n```"
+
+
+def _verification(verification: Mapping[str, float]) -> str:
+    lines = ["## Verified at export", "", "| claim | largest difference |", "|---|---|"]
+    for claim, difference in verification.items():
+        seen = "none, bit for bit" if difference == 0 else f"{difference:.1e}"
+        lines.append(f"| {claim.replace('_', ' ')} | {seen} |")
+    return "\n".join(lines)
+
+
+def _bullets(title: str, items: tuple[str, ...]) -> str:
+    if not items:
+        return ""
+    return "\n".join([f"## {title}", "", *(f"- {item}" for item in items)])

@@ -1,0 +1,24 @@
+"""A graph is evaluated as its data asks, always through ONNX Runtime: what is served is measured."""
+
+from training.config import RunConfig
+from training.data.build import AnyData
+from training.data.language import LanguageData
+from training.data.questions import LabelledTexts
+from training.data.timeseries import SeriesData
+from training.evaluation.classification import evaluate_classification
+from training.evaluation.evaluation import Evaluation
+from training.evaluation.forecasting import evaluate_forecasting
+from training.evaluation.language import evaluate_language
+from training.runner import Runner
+
+
+def evaluate(config: RunConfig, data: AnyData, runner: Runner) -> Evaluation:
+    """The test split's figures, beside a trivial predictor's and the published ones."""
+    reference = "; ".join(f"{r.text} ({r.source})" for r in config.references)
+    match data:
+        case LanguageData():
+            return evaluate_language(data, runner, reference=reference)
+        case LabelledTexts():
+            return evaluate_classification(data, runner, reference=reference)
+        case SeriesData():
+            return evaluate_forecasting(data, runner, reference=reference)

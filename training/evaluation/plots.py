@@ -1,0 +1,92 @@
+"""The card's pictures, as bytes of PNG files; drawn without a display or global state."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from io import BytesIO
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+_DOTS_PER_INCH = 100
+_BLUE, _ORANGE, _GREY = "#2563a8", "#d9731a", "#8a8f98"
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """One figure over the epochs."""
+
+    name: str
+    epochs: Sequence[int]
+    values: Sequence[float]
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """One forecast of one variable, with what was before it and what came."""
+
+    history: NDArray[np.float32]
+    forecast: NDArray[np.float32]
+    came: NDArray[np.float32]
+
+
+def curve_picture(curves: Sequence[Curve]) -> bytes:
+    figure = Figure(figsize=(6.4, 3.4), layout="constrained")
+    axes = figure.subplots()
+    for curve, colour in zip(curves, (_BLUE, _ORANGE, _GREY), strict=False):
+        axes.plot(curve.epochs, curve.values, color=colour, label=curve.name, marker=".")
+    axes.set_xlabel("epoch")
+    axes.set_ylabel("loss")
+    axes.legend(frameon=False)
+    return _png(figure)
+
+
+def surprise_picture(characters: Sequence[str], nats: NDArray[np.float64]) -> bytes:
+    """A bar for every character, with the character below it."""
+    figure = Figure(figsize=(10, 2.6), layout="constrained")
+    axes = figure.subplots()
+    axes.bar(range(len(characters)), nats, color=_BLUE)
+    shown = [{"\n": "↵", " ": "␣"}.get(character, character) for character in characters]
+    axes.set_xticks(range(len(characters)), shown, fontfamily="DejaVu Sans Mono", fontsize=8)
+    axes.set_xlim(-0.7, len(characters) - 0.3)
+    axes.set_ylabel("nats")
+    return _png(figure)
+
+
+def confusion_picture(counts: NDArray[np.int64], labels: Sequence[str]) -> bytes:
+    figure = Figure(figsize=(4.8, 4.2), layout="constrained")
+    axes = figure.subplots()
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    for (row, column), count in np.ndenumerate(counts):
+        colour = "white" if shares[row, column] > 0.5 else "black"
+        axes.text(column, row, str(count), ha="center", va="center", color=colour)
+    axes.set_xticks(range(len(labels)), labels)
+    axes.set_yticks(range(len(labels)), labels)
+    axes.set_xlabel("the model's label")
+    axes.set_ylabel("the label")
+    return _png(figure)
+
+
+def forecast_picture(forecasts: Sequence[Forecast], label: str) -> bytes:
+    figure = Figure(figsize=(10, 2.8), layout="constrained")
+    for axes, shown in zip(
+        np.atleast_1d(figure.subplots(1, len(forecasts))), forecasts, strict=True
+    ):
+        before = np.arange(-len(shown.history) + 1, 1)
+        after = np.arange(1, len(shown.forecast) + 1)
+        axes.plot(before, shown.history, color=_GREY, label="before")
+        axes.plot(after, shown.came, color=_BLUE, label="came")
+        axes.plot(after, shown.forecast, color=_ORANGE, label="forecast")
+        axes.set_xlabel("steps from the forecast")
+    figure.axes[0].set_ylabel(label)
+    figure.axes[0].legend(frameon=False, fontsize=8)
+    return _png(figure)
+
+
+def _png(figure: Figure) -> bytes:
+    FigureCanvasAgg(figure)
+    buffer = BytesIO()
+    figure.savefig(buffer, format="png", dpi=_DOTS_PER_INCH, metadata={"Software": None})
+    return buffer.getvalue()

@@ -1,0 +1,181 @@
+"""A network becomes a graph built from its weights, node by node; nothing is traced.
+
+That gives what no exporter gives: lengths, states in and out, ragged rows, and symbolic batch and
+time all the way. The one network whose head torch exports itself is in `traced.py`.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from torch import Tensor
+
+from service.artifact.manifest import GraphSpec, StateSpec, TensorSpec
+from training.export.draft import Draft
+from training.export.recurrent import LENGTHS, add_stack, stack_graph, state_specs
+from training.export.traced import classifier_graph
+from training.nn.models import Forecaster, LanguageModel, SequenceClassifier
+from training.nn.recurrent import RecurrentStack
+
+Network = LanguageModel | SequenceClassifier | Forecaster | RecurrentStack
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    model: onnx.ModelProto
+    spec: GraphSpec
+
+
+def build_graph(network: Network) -> Graph:
+    """The graph of a trained network, with the names that the manifest will say."""
+    match network:
+        case LanguageModel():
+            draft, spec = _language_graph(network)
+        case Forecaster():
+            draft, spec = _forecast_graph(network)
+        case RecurrentStack():
+            draft, spec = stack_graph(network)
+        case SequenceClassifier():
+            return Graph(*classifier_graph(network))
+    return Graph(draft.finish(spec), spec)
+
+
+def _language_graph(network: LanguageModel) -> tuple[Draft, GraphSpec]:
+    draft = Draft()
+    num_tokens = network.head.out_features
+    spec = GraphSpec(
+        file="model.onnx",
+        inputs=(TensorSpec(name="tokens", dtype="int64", shape=("batch", "time")),),
+        lengths=LENGTHS,
+        outputs=(
+            TensorSpec(name="logits", dtype="float32", shape=("batch", "time", num_tokens)),
+        ),
+        state=state_specs(network.stack),
+    )
+    embedding = draft.constant("embedding", _array(network.embedding.weight))
+    tokens = draft.transpose("tokens", "tokens_by_time", (1, 0))  # [time, batch]
+    steps = draft.add("Gather", [embedding, tokens], "embedded")
+    names = add_stack(draft, network.stack, steps)
+    scores = _linear(draft, names.outputs, "head", network.head.weight, network.head.bias)
+    draft.transpose(scores, "logits", (1, 0, 2))
+    return draft, spec
+
+
+def _forecast_graph(network: Forecaster) -> tuple[Draft, GraphSpec]:
+    draft = Draft()
+    features, horizon, recent = network.num_features, network.horizon, network.recent_steps
+    spec = GraphSpec(
+        file="model.onnx",
+        inputs=(
+            TensorSpec(name="values", dtype="float32", shape=("batch", "time", features)),
+        ),
+        lengths=LENGTHS,
+        outputs=(
+            TensorSpec(
+                name="forecast", dtype="float32", shape=("batch", "time", horizon, features)
+            ),
+        ),
+        state=(
+            *state_specs(network.stack),
+            StateSpec(
+                input="recent_in",
+                output="recent_out",
+                shape=(recent, "batch", features),
+                batch_axis=1,
+            ),
+        ),
+    )
+    mean = draft.constant("mean", _array(network.mean))
+    deviation = draft.constant("deviation", _array(network.deviation))
+    centred = draft.add("Sub", ["values", mean], "centred")
+    scaled = draft.transpose(
+        draft.add("Div", [centred, deviation], "scaled_by_batch"), "scaled", (1, 0, 2)
+    )  # [time, batch, features]
+    rows = draft.add("Concat", ["recent_in", scaled], "rows", {"axis": 0})
+    _add_recent(draft, rows, recent)
+    windows = _add_windows(draft, rows, recent)  # [time, batch, features, recent]
+
+    # One product gives the anchor and the level: a sum over an axis may round by the batch's
+    # shape, a product with constant weights does not.
+    reading = draft.constant("reading", _reading(network))  # [recent, horizon + 1]
+    read = draft.add("MatMul", [windows, reading], "read")
+    anchor, level = draft.add_many(
+        "Split", [read, draft.integers(horizon, 1)], ["anchor", "level_kept"], {"axis": 3}
+    )
+    level = draft.add("Squeeze", [level, draft.integers(3)], "level")
+    oldest = draft.add("Gather", [windows, _scalar(draft, "first", 0)], "oldest", {"axis": 3})
+    distances = draft.add(
+        "Concat",
+        [
+            draft.add("Sub", [scaled, level], "from_level"),
+            draft.add("Sub", [scaled, oldest], "from_oldest"),
+        ],
+        "distances",
+        {"axis": 2},
+    )
+    names = add_stack(draft, network.stack, distances)
+    added = draft.add(
+        "Reshape",
+        [
+            _linear(draft, names.outputs, "head", network.head.weight, network.head.bias),
+            draft.integers(0, 0, horizon, features),
+        ],
+        "added",
+    )  # [time, batch, horizon, features]
+    anchor = draft.transpose(anchor, "anchor_by_hour", (0, 1, 3, 2))
+    together = draft.add("Add", [anchor, added], "forecast_scaled")
+    in_units = draft.add("Mul", [together, deviation], "forecast_centred")
+    in_units = draft.add("Add", [in_units, mean], "forecast_by_time")
+    draft.transpose(in_units, "forecast", (1, 0, 2, 3))
+    return draft, spec
+
+
+def _add_windows(draft: Draft, rows: str, recent: int) -> str:
+    """`rows [recent + time, batch, features]` to `[time, batch, features, recent]`."""
+    shape = draft.add("Shape", ["values"], "values_shape")
+    steps = draft.add("Gather", [shape, _scalar(draft, "time_axis", 1)], "num_steps")
+    zero, one = _scalar(draft, "zero", 0), _scalar(draft, "one", 1)
+    step = draft.add("Range", [zero, steps, one], "step")
+    column = draft.add("Unsqueeze", [step, draft.integers(1)], "step_column")
+    offsets = draft.constant("window_offsets", np.arange(1, recent + 1, dtype=np.int64))
+    places = draft.add("Add", [column, offsets], "window_places")  # [time, recent]
+    gathered = draft.add("Gather", [rows, places], "windows_by_time", {"axis": 0})
+    return draft.transpose(gathered, "windows", (0, 2, 3, 1))
+
+
+def _add_recent(draft: Draft, rows: str, recent: int) -> None:
+    """The rows before each row's own end, which the next chunk begins with."""
+    ends = draft.add("Cast", [LENGTHS], "ends", {"to": onnx.TensorProto.INT64})
+    ends = draft.add("Unsqueeze", [ends, draft.integers(0, 2)], "ends_kept")  # [1, batch, 1]
+    offsets = np.arange(recent, dtype=np.int64)[:, None, None]
+    places = draft.add("Add", [ends, draft.constant("recent_offsets", offsets)], "recent_places")
+    shape = draft.add("Shape", ["recent_in"], "recent_shape")
+    places = draft.add("Expand", [places, shape], "recent_everywhere")
+    draft.add("GatherElements", [rows, places], "recent_out", {"axis": 0})
+
+
+def _reading(network: Forecaster) -> NDArray[np.float32]:
+    """`level + A (recent - level)` and `level` as one matrix `[recent, horizon + 1]`."""
+    count = network.recent_steps
+    level = np.full((count, 1), 1.0 / count)
+    read = _array(network.reading.weight).astype(np.float64).T  # [recent, horizon]
+    anchor = level + (np.eye(count) - level @ np.ones((1, count))) @ read
+    return np.concatenate([anchor, level], axis=1).astype(np.float32)
+
+
+def _linear(draft: Draft, tensor: str, name: str, weight: Tensor, bias: Tensor) -> str:
+    product = draft.add(
+        "MatMul",
+        [tensor, draft.constant(f"{name}_weights", _array(weight).T)],
+        f"{name}_product",
+    )
+    return draft.add("Add", [product, draft.constant(f"{name}_bias", _array(bias))], f"{name}_sum")
+
+
+def _scalar(draft: Draft, name: str, value: int) -> str:
+    return draft.constant(name, np.array(value, np.int64))
+
+
+def _array(tensor: Tensor) -> NDArray[np.float32]:
+    return tensor.detach().cpu().numpy()

@@ -1,0 +1,38 @@
+"""Every recipe by its published name."""
+
+from collections.abc import Callable
+
+from training.config import RunConfig
+from training.recipes.char_lm import char_lm
+from training.recipes.oil_temperature import oil_temperature
+from training.recipes.question_type import question_type
+from training.recipes.tiny import tiny_language, tiny_questions, tiny_series
+
+Recipe = Callable[[], RunConfig]
+
+_RECIPES: tuple[Recipe, ...] = (
+    char_lm,
+    question_type,
+    oil_temperature,
+    tiny_language,
+    tiny_questions,
+    tiny_series,
+)
+
+
+class UnknownRecipe(Exception):
+    """No recipe has that name."""
+
+
+def recipes() -> dict[str, RunConfig]:
+    """All recipes' values, by published name."""
+    return {config.name: config for config in (recipe() for recipe in _RECIPES)}
+
+
+def find_recipe(name: str) -> RunConfig:
+    """The recipe `name`; `char_lm` and `char-lm` are the same one."""
+    known = recipes()
+    try:
+        return known[name.replace("_", "-")]
+    except KeyError:
+        raise UnknownRecipe(f"no recipe {name!r}; there are: {', '.join(known)}") from None

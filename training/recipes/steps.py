@@ -1,0 +1,129 @@
+"""From a recipe to a published version: train, evaluate, export, publish. The only wiring there is."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from service.artifact.artifact import load_artifact
+from training.config import RunConfig
+from training.data.build import AnyData
+from training.data.build import build as build_data
+from training.evaluation.card import CURVE_FILE, CardFacts, render_card
+from training.evaluation.evaluate import evaluate
+from training.evaluation.evaluation import Evaluation
+from training.evaluation.plots import Curve, curve_picture
+from training.export.graph import Graph, build_graph
+from training.export.publish import Findings, latest_version, next_version, write_artifact
+from training.export.verify import verify
+from training.fit import fit, load_best, read_curve
+from training.runner import Runner
+from training.tasks.build import AnyTask
+from training.tasks.build import build as build_task
+from training.tasks.task import TRAIN_LOSS, VALIDATION_LOSS
+
+
+@dataclass(frozen=True, slots=True)
+class Folders:
+    """Where runs are kept, and where versions are published."""
+
+    runs: Path = Path("runs")
+    models: Path = Path("models")
+
+    def run(self, config: RunConfig) -> Path:
+        return self.runs / config.name
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """Figures, and of what they are."""
+
+    subject: str
+    evaluation: Evaluation
+
+
+def train(
+    config: RunConfig, folders: Folders, *, resume: bool = False, progress: bool = False
+) -> AnyTask:
+    """Train and return the task with the weights of its best epoch."""
+    data = build_data(config.data, config.seed)
+    task = _untrained(config, data)
+    folder = folders.run(config)
+    fit(config, task, data, folder=folder, resume=resume, progress=progress)
+    load_best(task, folder)
+    return task
+
+
+def evaluate_latest(config: RunConfig, folders: Folders) -> Evaluated:
+    """Figures of the newest published version, or of the last run where none is published."""
+    data = build_data(config.data, config.seed)
+    published = latest_version(folders.models, config.name)
+    if published is not None:
+        artifact = load_artifact(published)
+        runner = Runner(artifact.model_path, artifact.manifest.graph)
+        return Evaluated(str(published), evaluate(config, data, runner))
+    graph = build_graph(_trained(config, data, folders).network)
+    folder = str(folders.run(config))
+    return Evaluated(folder, evaluate(config, data, _runner(graph)))
+
+
+def publish(config: RunConfig, folders: Folders) -> Path:
+    """Verify the last run's best epoch and write it as the next version; returns its folder."""
+    version = next_version(folders.models, config.name)
+    folder = folders.models / config.name / str(version)
+    export(config, folders, folder=folder)
+    return folder
+
+
+def export(config: RunConfig, folders: Folders, *, folder: Path) -> None:
+    """Verify the last run's best epoch and write it to `folder`, which must not exist.
+
+    Raises VerificationError, and writes nothing, if the graph is not what was trained.
+    """
+    data = build_data(config.data, config.seed)
+    task = _trained(config, data, folders)
+    graph = build_graph(task.network)
+    verification = verify(task.network, graph)
+    evaluation = evaluate(config, data, _runner(graph))
+    curve = read_curve(folders.run(config))
+    version = next_version(folders.models, config.name)
+    facts = CardFacts(
+        version=version,
+        data=data.facts,
+        num_weights=sum(weight.numel() for weight in task.network.parameters()),
+        num_bytes=graph.model.ByteSize(),
+        num_epochs=len(curve),
+        verification=verification,
+    )
+    curves = [
+        Curve(name, [p.epoch for p in curve], [p.figures[name] for p in curve])
+        for name in (TRAIN_LOSS, VALIDATION_LOSS)
+    ]
+    write_artifact(
+        folder,
+        graph,
+        Findings(evaluation.metrics, verification),
+        config=config,
+        data=data,
+        version=version,
+        pages={
+            "card.md": render_card(config, facts, evaluation).encode(),
+            CURVE_FILE: curve_picture(curves),
+            evaluation.picture.name: evaluation.picture.png,
+        },
+    )
+
+
+def _untrained(config: RunConfig, data: AnyData) -> AnyTask:
+    torch.manual_seed(config.seed)
+    return build_task(config, data)
+
+
+def _trained(config: RunConfig, data: AnyData, folders: Folders) -> AnyTask:
+    task = _untrained(config, data)
+    load_best(task, folders.run(config))
+    return task
+
+
+def _runner(graph: Graph) -> Runner:
+    return Runner(graph.model.SerializeToString(), graph.spec)

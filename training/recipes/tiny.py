@@ -1,0 +1,33 @@
+"""A run of every kind on generated data: seconds, nothing to download."""
+
+from training.config import DataConfig, ModelConfig, OptimConfig, RunConfig
+
+
+def tiny_language() -> RunConfig:
+    return RunConfig(
+        name="tiny-language",
+        description="A character language model of generated lines.",
+        data=DataConfig("generated-text", batch_size=8, chunk_steps=32),
+        model=ModelConfig(cell="gru", hidden=32, embedding=8),
+        optim=OptimConfig(learning_rate=2e-2, max_epochs=3),
+    )
+
+
+def tiny_questions() -> RunConfig:
+    return RunConfig(
+        name="tiny-questions",
+        description="The kind of answer a generated question asks for.",
+        data=DataConfig("generated-questions", batch_size=16),
+        model=ModelConfig(cell="lstm", hidden=8, bidirectional=True, embedding=8, dropout=0.1),
+        optim=OptimConfig(learning_rate=2e-2, max_epochs=3, label_smoothing=0.1),
+    )
+
+
+def tiny_series() -> RunConfig:
+    return RunConfig(
+        name="tiny-series",
+        description="Two generated daily waves, four hours ahead.",
+        data=DataConfig("generated-series", batch_size=8, chunk_steps=72, warm_up_steps=24),
+        model=ModelConfig(cell="gru", hidden=8, dropout=0.1, recent_steps=24),
+        optim=OptimConfig(learning_rate=1e-2, max_epochs=3),
+    )

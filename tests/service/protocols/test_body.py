@@ -1,0 +1,113 @@
+"""Bodies: what is read, what is refused, and what a refusal names."""
+
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.errors import InvalidInput, MalformedRequest, RecurError
+from service.protocols.body import BodyDecoder
+from service.protocols.native.schemas import GenerateBody, OpenBody, PredictBody
+
+GENERATE = BodyDecoder(GenerateBody)
+
+
+def refusal(decoder: BodyDecoder[Any], body: bytes) -> RecurError:
+    with pytest.raises(RecurError) as caught:
+        decoder.decode(body)
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("body", "param"),
+    [
+        (b"", None),
+        (b"null", None),
+        (b"[]", None),
+        (b"3", None),
+        (b'{"prompt": "a"', None),
+        (b'{"prompt": "a"} x', None),
+        (b'{"prompt": "\xff"}', None),
+        (b'{"temperature": NaN}', None),
+        (b'{"temperature": -Infinity}', None),
+        (b"[" * 100_000, None),
+        (b'{"zebra": 1}', "zebra"),
+        (b'{"temperature": "hot"}', "temperature"),
+        (b'{"temperature": true}', "temperature"),
+        (b'{"n": 1.5}', "n"),
+        (b'{"n": null}', "n"),
+        (b'{"stream": 1}', "stream"),
+        (b'{"prompt": [1, "a"]}', "prompt[1]"),
+        (b'{"prompt": [1, true]}', "prompt[1]"),
+        (b'{"stop": ["a", 1]}', "stop[1]"),
+        (b'{"n": 1, "n": 2}', "n"),
+    ],
+)
+def test_what_is_not_of_the_shape_is_malformed_and_named(body: bytes, param: str | None):
+    error = refusal(GENERATE, body)
+    assert type(error) is MalformedRequest
+    assert error.param == param
+
+
+@pytest.mark.parametrize(
+    ("body", "param", "details"),
+    [
+        (b'{"temperature": -0.1}', "temperature", {"minimum": 0.0}),
+        (b'{"top_p": 0}', "top_p", {"exclusive_minimum": 0.0}),
+        (b'{"top_p": 1.01}', "top_p", {"maximum": 1.0}),
+        (b'{"n": 0}', "n", {"minimum": 1}),
+        (b'{"max_tokens": 0}', "max_tokens", {"minimum": 1}),
+        (b'{"deadline_ms": 0}', "deadline_ms", {"exclusive_minimum": 0.0}),
+        (b'{"repetition_penalty": 0}', "repetition_penalty", {"exclusive_minimum": 0.0}),
+        (b'{"seed": 99999999999999999999999}', "seed", {"maximum": 2**63 - 1}),
+        (b'{"stop": ""}', "stop", {"minimum_length": 1}),
+        (b'{"stop": ["a", ""]}', "stop[1]", {"minimum_length": 1}),
+        (b'{"temperature": 1e999}', "temperature", {}),
+    ],
+)
+def test_what_is_out_of_range_is_invalid_and_its_limit_is_told(
+    body: bytes, param: str, details: dict[str, Any]
+):
+    error = refusal(GENERATE, body)
+    assert type(error) is InvalidInput
+    assert (error.param, error.details) == (param, details)
+
+
+def test_a_missing_field_is_named():
+    error = refusal(BodyDecoder(PredictBody), b"{}")
+    assert type(error) is MalformedRequest
+    assert error.param == "inputs"
+
+
+def test_no_sequence_at_all_is_invalid():
+    error = refusal(BodyDecoder(PredictBody), b'{"inputs": []}')
+    assert type(error) is InvalidInput
+    assert (error.param, error.details) == ("inputs", {"minimum_length": 1})
+
+
+@pytest.mark.parametrize("session_id", ["", "a/b", "..", "ä", "a b", "x" * 129])
+def test_a_session_id_that_cannot_stand_in_a_url_is_invalid(session_id: str):
+    error = refusal(BodyDecoder(OpenBody), f'{{"session_id": "{session_id}"}}'.encode())
+    assert type(error) is InvalidInput
+    assert error.param == "session_id"
+    assert "pattern" in error.details
+
+
+def test_a_name_twice_is_found_in_inner_objects_and_not_taken_for_one_in_another_object():
+    decoder = BodyDecoder(OpenBody)
+    fine = b'{"metadata": {"session_id": "x", "note": "\\"session_id\\":"}, "session_id": "y"}'
+    assert decoder.decode(fine).session_id == "y"
+    twice = b'{"metadata": {"fork_of": "x", "fork_of": "y"}}'
+    assert refusal(decoder, twice).param == "fork_of"
+
+
+def test_an_empty_body_may_stand_for_an_empty_object():
+    assert BodyDecoder(OpenBody, empty=b"{}").decode(b"") == OpenBody()
+
+
+@given(st.binary())
+def test_no_bytes_make_anything_but_a_value_or_a_refusal(body: bytes):
+    with suppress(MalformedRequest, InvalidInput):
+        GENERATE.decode(body)

@@ -1,0 +1,133 @@
+"""Sequences: what becomes an array, and what fails alone with its place named."""
+
+import json
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from service.dataplane import SequenceInput
+from service.errors import InvalidInput, MalformedRequest
+from service.protocols.body import BodyDecoder
+from service.protocols.native.codec import read_generate, read_open, read_sequence
+from service.protocols.native.schemas import GenerateBody, OpenBody
+from service.protocols.reply import to_json
+
+
+def read(text: str | bytes) -> SequenceInput:
+    raw = msgspec.Raw(text if isinstance(text, bytes) else text.encode())
+    return read_sequence(raw, "inputs[1]")
+
+
+def test_text_stays_text():
+    assert read('"To be, \\u00e9"') == "To be, é"
+
+
+def test_integers_are_token_ids():
+    ids = read("[20, 43, 1]")
+    assert isinstance(ids, np.ndarray)
+    assert ids.dtype == np.int64
+    assert ids.tolist() == [20, 43, 1]
+
+
+def test_lists_of_numbers_are_rows_of_features():
+    rows = read("[ [1, 2.5],\n [-3e2, 0] ]")
+    assert isinstance(rows, np.ndarray)
+    assert rows.dtype == np.float32
+    assert rows.tolist() == [[1.0, 2.5], [-300.0, 0.0]]
+
+
+@pytest.mark.parametrize(
+    ("text", "param"),
+    [
+        ('""', "inputs[1]"),
+        ("[]", "inputs[1]"),
+        ("[[]]", "inputs[1]"),
+        ("[[], []]", "inputs[1]"),
+        ("[[1], []]", "inputs[1][1]"),
+        ("[[1, 2], [3]]", "inputs[1][1]"),
+        ("[[1, 2], 3]", "inputs[1][1]"),
+        ("[1, [2]]", "inputs[1][1]"),
+        ("[1, 2.5]", "inputs[1][1]"),
+        ("[1.0]", "inputs[1][0]"),
+        ("[1, true]", "inputs[1][1]"),
+        ("[[true]]", "inputs[1][0][0]"),
+        ("[[1], [null]]", "inputs[1][1][0]"),
+        ('[["1"]]', "inputs[1][0][0]"),
+        ('["a"]', "inputs[1][0]"),
+        ("[[[1]]]", "inputs[1]"),
+        ("[" * 500 + "]" * 500, "inputs[1]"),
+        ("null", "inputs[1]"),
+        ("true", "inputs[1]"),
+        ("1", "inputs[1]"),
+        ("{}", "inputs[1]"),
+        ("[9223372036854775808]", "inputs[1]"),
+        ("[99999999999999999999999]", "inputs[1]"),
+        ("[[1e999]]", "inputs[1][0][0]"),
+        ("[[1], [1e39]]", "inputs[1][1][0]"),
+    ],
+)
+def test_a_sequence_that_cannot_be_read_is_an_error_in_its_place(text: str, param: str):
+    error = read(text)
+    assert type(error) is InvalidInput
+    assert error.param == param
+    assert error.message.startswith(param)
+
+
+@pytest.mark.parametrize("text", [b'"\xff"', b"[NaN]", b"[1,]", b"[1"])
+def test_bytes_that_are_not_json_condemn_the_whole_request(text: bytes):
+    with pytest.raises(MalformedRequest) as caught:
+        read(text)
+    assert caught.value.param == "inputs[1]"
+
+
+FLOATS = hnp.arrays(
+    np.float32,
+    st.tuples(st.integers(1, 5), st.integers(1, 4)),
+    elements=st.floats(allow_nan=False, allow_infinity=False, width=32),
+)
+
+
+@given(FLOATS)
+def test_every_float32_reads_back_as_itself(array: np.ndarray):
+    for written in (array, np.asfortranarray(array), array[::-1]):
+        rows = read(to_json(written))
+        assert isinstance(rows, np.ndarray)
+        assert rows.tobytes() == np.ascontiguousarray(written).tobytes()
+
+
+def generate_body(**fields: object) -> GenerateBody:
+    return BodyDecoder(GenerateBody).decode(json.dumps(fields).encode())
+
+
+def test_a_prompt_may_be_text_or_ids_and_stop_one_string_or_several():
+    request = read_generate(generate_body(prompt=[1, 2], stop="\n", stream=True))
+    assert isinstance(request.prompt, np.ndarray)
+    assert request.prompt.tolist() == [1, 2]
+    assert request.stop == ("\n",)
+    assert request.stream
+    request = read_generate(generate_body(prompt="ROMEO:", stop=["a", "b"]))
+    assert (request.prompt, request.stop, request.stream) == ("ROMEO:", ("a", "b"), False)
+
+
+def test_a_state_may_have_any_rank_up_to_four():
+    body = BodyDecoder(OpenBody).decode(b'{"initial_state": {"h": [[1, 2]], "c": [3], "s": 1.5}}')
+    state = read_open(body).initial_state
+    assert state is not None
+    assert {name: tensor.shape for name, tensor in state.items()} == {
+        "h": (1, 2),
+        "c": (1,),
+        "s": (),
+    }
+
+
+@pytest.mark.parametrize("value", ["[[1], [2, 3]]", '["1"]', "[true]", "[]", "[[[[[1]]]]]", "null"])
+def test_a_state_that_is_no_tensor_of_numbers_is_refused_by_name(value: str):
+    body = BodyDecoder(OpenBody).decode(f'{{"initial_state": {{"h": {value}}}}}'.encode())
+    with pytest.raises(InvalidInput) as caught:
+        read_open(body)
+    assert caught.value.param is not None
+    assert caught.value.param.startswith("initial_state.h")

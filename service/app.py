@@ -96,7 +96,7 @@ def build(settings: Settings) -> Service:
     keys = settings.tenant_keys()
     if not keys:
         _log.warning("service is open", reason="RECUR_API_KEYS is empty: no request needs a key")
-    health = Health(lambda: {name: s == "ready" for name, s in registry.readiness().items()})
+    health = Health(registry.readiness)
     service = Service(registry, sessions, health, settings.grace_seconds)
     service.app = create_http_app(
         DataPlane(registry, sessions, limits=settings.limits(), metrics=metrics),

@@ -51,11 +51,12 @@ class Edge:
                 message["headers"] = [*message["headers"], id_header]
             await send(message)
 
-        with structlog.contextvars.bound_contextvars(request_id=exchange.request_id, tenant=None):
-            try:
-                await self._answer(scope, receive, send_with_id)
-            finally:
-                self._record(scope, exchange)
+        # Never unbound: a server gives each request a task, and so a context, of its own.
+        structlog.contextvars.bind_contextvars(request_id=exchange.request_id, tenant=None)
+        try:
+            await self._answer(scope, receive, send_with_id)
+        finally:
+            self._record(scope, exchange)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:

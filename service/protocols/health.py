@@ -6,6 +6,10 @@ from enum import StrEnum
 from service.errors import Draining, Starting
 
 
+READY = "ready"
+"""What is said of a model that is loaded, verified and warm."""
+
+
 class HealthState(StrEnum):
     STARTING = "starting"
     READY = "ready"
@@ -13,9 +17,9 @@ class HealthState(StrEnum):
 
 
 class Health:
-    """Starts as `starting`. `models` tells which of the served models are ready, by name."""
+    """Starts as `starting`. `models` tells of each configured model: `ready`, or why it is not."""
 
-    def __init__(self, models: Callable[[], Mapping[str, bool]] = dict) -> None:
+    def __init__(self, models: Callable[[], Mapping[str, str]]) -> None:
         self.state = HealthState.STARTING
         self._models = models
 
@@ -29,13 +33,13 @@ class Health:
             case HealthState.READY:
                 return
 
-    def ready_models(self) -> dict[str, bool]:
+    def ready_models(self) -> dict[str, str]:
         """Raises Starting or Draining while the service, or one of its models, is not ready."""
-        models = dict(self._models())
         self.admit()
-        waiting = sorted(name for name, ready in models.items() if not ready)
-        if waiting:
-            error = Starting(f"not ready: {', '.join(waiting)}")
+        models = dict(self._models())
+        waiting = [f"{name}: {state}" for name, state in sorted(models.items()) if state != READY]
+        if waiting or not models:
+            error = Starting("not ready: " + ("; ".join(waiting) or "there is no model to serve"))
             error.details["models"] = models
             raise error
         return models

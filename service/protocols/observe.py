@@ -15,7 +15,7 @@ class Live(msgspec.Struct):
 
 class Ready(msgspec.Struct):
     ready: bool
-    models: dict[str, bool]
+    models: dict[str, str]
 
 
 async def live(_front: Front, _request: Request) -> Response:

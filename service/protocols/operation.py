@@ -12,7 +12,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from service.dataplane import Call, DataPlane
-from service.errors import InvalidInput, MalformedRequest, ModelNotFound
+from service.errors import InvalidInput, MalformedRequest, RecurError
 from service.protocols.auth import Authenticator
 from service.protocols.body import BodyDecoder, read
 from service.protocols.exchange import exchange_of
@@ -126,7 +126,7 @@ def _endpoint(
 def _known_model(plane: DataPlane, ref: str) -> str | None:
     try:
         return plane.model(ref).manifest.name
-    except ModelNotFound:
+    except RecurError:
         return None
 
 

@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 
@@ -53,6 +54,7 @@ NUM_FEATURES = 2
 _EPOCH = 1_767_225_600.0  # 2026-01-01T00:00:00Z
 
 
+@cache
 def manifest() -> Manifest:
     """Of `sums`, a model of two features whose forecast is the total of all it has seen."""
     return Manifest(

@@ -21,7 +21,7 @@ CONFIG = HttpConfig(max_body_bytes=2**20)
 
 
 def ready_health() -> Health:
-    health = Health(lambda: {"sums": True})
+    health = Health(lambda: {"sums": "ready"})
     health.state = HealthState.READY
     return health
 

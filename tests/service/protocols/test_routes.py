@@ -138,15 +138,15 @@ async def test_new_work_waits_for_readiness_and_what_only_looks_does_not(state: 
 
 
 async def test_readiness_is_that_of_every_model():
-    models = {"sums": True, "other": False}
+    models = {"sums": "ready", "other": "loading"}
     health = Health(lambda: models)
     health.state = HealthState.READY
     async with client_of(make_app(FakeDataPlane(), health=health)) as client:
         waiting = await client.get("/healthz/ready")
-        models["other"] = True
+        models["other"] = "ready"
         ready = await client.get("/healthz/ready")
     assert (waiting.status_code, waiting.json()["error"]["code"]) == (503, "starting")
-    assert waiting.json()["error"]["details"] == {"models": {"sums": True, "other": False}}
+    assert waiting.json()["error"]["details"] == {"models": {"sums": "ready", "other": "loading"}}
     assert (ready.status_code, ready.json()) == (200, {"ready": True, "models": models})
 
 

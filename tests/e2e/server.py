@@ -1,0 +1,80 @@
+"""A real server process, started and stopped by a test."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+ROOT = Path(__file__).parents[2]
+_START_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    process: subprocess.Popen[bytes]
+    url: str
+    log: Path
+
+    def events(self) -> list[dict[str, Any]]:
+        """The log so far."""
+        return [json.loads(line) for line in self.log.read_text().splitlines()]
+
+    def stop(self, timeout: float = 30.0) -> int:
+        """SIGTERM, and the exit status."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(timeout)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def start(models_dir: Path, log: Path, **settings: str) -> Server:
+    """`settings` without their prefix, in lower case: `grace_seconds="2"`."""
+    port = free_port()
+    env = {name: value for name, value in os.environ.items() if not name.startswith("RECUR_")}
+    env |= {"RECUR_MODELS_DIR": str(models_dir), "RECUR_PORT": str(port)}
+    env |= {f"RECUR_{name.upper()}": value for name, value in settings.items()}
+    with log.open("wb") as stderr:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "service"], cwd=ROOT, env=env, stderr=stderr
+        )
+    return Server(process, f"http://127.0.0.1:{port}", log)
+
+
+def wait_until_ready(server: Server) -> None:
+    deadline = time.monotonic() + _START_SECONDS
+    while time.monotonic() < deadline:
+        assert server.process.poll() is None, f"the server ended: {server.log.read_text()}"
+        try:
+            if httpx.get(f"{server.url}/healthz/ready").status_code == 200:
+                return
+        except httpx.TransportError:
+            pass
+        time.sleep(0.05)
+    raise AssertionError(f"not ready in {_START_SECONDS} s: {server.log.read_text()}")
+
+
+@contextmanager
+def serving(models_dir: Path, log: Path, **settings: str) -> Iterator[Server]:
+    """A server that is ready; killed at the end if the test has not stopped it."""
+    server = start(models_dir, log, **settings)
+    try:
+        wait_until_ready(server)
+        yield server
+    finally:
+        if server.process.poll() is None:
+            server.process.kill()
+        server.process.wait(10)

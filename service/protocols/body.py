@@ -181,7 +181,7 @@ UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 _LIMIT = re.compile(r"Expected `.+?` (?P<length>of length )?(?P<sign>>=|<=|>|<) (?P<limit>\S+)")
 _PATTERN = re.compile(r"Expected `.+?` matching regex '(?P<pattern>.+)'")
-_BOUNDS = {">=": "minimum", "<=": "maximum", ">": "exclusive_minimum", "<": "exclusive_maximum"}
+_BOUNDS = {">=": "min", "<=": "max", ">": "exclusive_min", "<": "exclusive_max"}
 
 
 def _limit(reason: str) -> dict[str, Any]:

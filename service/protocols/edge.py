@@ -4,6 +4,7 @@ Plain ASGI, because a layer that wraps the body's stream would stand between a r
 client's leaving.
 """
 
+import asyncio
 import re
 import secrets
 import time
@@ -11,6 +12,7 @@ import time
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.errors import Cancelled
 from service.protocols.exchange import Exchange, begin_exchange, exchange_of
 from service.protocols.reply import error_reply
 from service.protocols.status import InternalError
@@ -59,10 +61,13 @@ class Edge:
             self._record(scope, exchange)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        exchange = exchange_of(scope)
         try:
             await self._app(scope, receive, send)
+        except asyncio.CancelledError:
+            exchange.outcome = Cancelled.code
+            raise
         except Exception:
-            exchange = exchange_of(scope)
             exchange.outcome = InternalError.code
             if exchange.status is not None:
                 raise  # the server then breaks the connection: the client must not take it as whole

@@ -5,7 +5,6 @@ from enum import StrEnum
 
 from service.errors import Draining, Starting
 
-
 READY = "ready"
 """What is said of a model that is loaded, verified and warm."""
 

@@ -144,6 +144,6 @@ def _header_deadline(request: Request) -> float | None:
         raise InvalidInput(
             f"{DEADLINE_HEADER}: expected a number > 0",
             param=DEADLINE_HEADER,
-            details={"exclusive_minimum": 0},
+            details={"exclusive_min": 0},
         )
     return milliseconds

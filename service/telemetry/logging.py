@@ -17,8 +17,6 @@ _SHARED: tuple[Processor, ...] = (
     structlog.processors.StackInfoRenderer(),
 )
 
-_REPLACED = ("uvicorn", "uvicorn.error", "uvicorn.access")
-
 
 def configure_logging(*, level: str = "INFO", renderer: Renderer = "json") -> None:
     """Sends events from `level` up through `renderer`.
@@ -45,10 +43,10 @@ def configure_logging(*, level: str = "INFO", renderer: Renderer = "json") -> No
         )
     )
     logging.basicConfig(handlers=[handler], level=threshold, force=True)
-    for name in _REPLACED:
-        logger = logging.getLogger(name)
-        logger.handlers.clear()
-        logger.propagate = name != "uvicorn.access"
+    for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
+        logging.getLogger(name).handlers.clear()
+        logging.getLogger(name).propagate = True
+    logging.getLogger("uvicorn.access").disabled = True
 
 
 def _rendering(renderer: Renderer) -> tuple[Processor, ...]:

@@ -87,7 +87,7 @@ def _sequence(raw: msgspec.Raw, param: str) -> str | NDArray[Any]:
                 f"{param}: {rank} nested lists; a sequence is text, a list of token ids, "
                 "or a list of rows of numbers",
                 param=param,
-                details={"rank": rank, "maximum": 2},
+                details={"rank": rank, "max": 2},
             )
 
 
@@ -104,7 +104,7 @@ def _tensor(raw: msgspec.Raw, param: str) -> NDArray[np.float32]:
         raise InvalidInput(
             f"{param}: {rank} nested lists",
             param=param,
-            details={"rank": rank, "maximum": len(_TENSORS) - 1},
+            details={"rank": rank, "max": len(_TENSORS) - 1},
         )
     return _numbers(_decode(_TENSORS[rank], raw, param), param)
 
@@ -124,7 +124,7 @@ def _numbers(values: Any, param: str) -> NDArray[np.float32]:
         raise InvalidInput(
             f"{param}{place}: the number is too large for float32",
             param=param + place,
-            details={"maximum": float(np.finfo(np.float32).max)},
+            details={"max": float(np.finfo(np.float32).max)},
         )
     return array
 
@@ -152,7 +152,7 @@ def _not_a_sequence(error: RecurError) -> InvalidInput:
 
 
 def _empty(param: str) -> InvalidInput:
-    return InvalidInput(f"{param}: it is empty", param=param, details={"minimum_length": 1})
+    return InvalidInput(f"{param}: it is empty", param=param, details={"min_length": 1})
 
 
 def _ragged(values: Any, param: str) -> InvalidInput:

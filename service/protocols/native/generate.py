@@ -11,7 +11,12 @@ from service.protocols.body import BodyDecoder
 from service.protocols.exchange import exchange_of
 from service.protocols.native import render
 from service.protocols.native.codec import read_generate
-from service.protocols.native.schemas import GenerateBody, GenerateReply, SessionGenerateBody
+from service.protocols.native.schemas import (
+    EventStream,
+    GenerateBody,
+    GenerateReply,
+    SessionGenerateBody,
+)
 from service.protocols.operation import Front, Operation
 from service.protocols.presence import close, while_connected
 from service.protocols.reply import json_reply
@@ -66,7 +71,7 @@ async def _end(events: AsyncIterator[GenerationEvent]) -> GenerationDone:
     raise ModelFailed("the generation stopped without an end")
 
 
-_REPLIES = {"application/json": GenerateReply, "text/event-stream": str}
+_REPLIES = {"application/json": GenerateReply, "text/event-stream": EventStream}
 
 OPERATIONS = (
     Operation(

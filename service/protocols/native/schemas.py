@@ -151,6 +151,17 @@ class GenerateReply(msgspec.Struct):
     expires_at: str | UnsetType = UNSET
 
 
+EventStream = Annotated[
+    Any,
+    Meta(
+        description=(
+            "Server-sent events: `{index, text, logprobs?}` for each piece of text; at the end "
+            "`event: done` with choices and usage, or `event: error` with an error."
+        )
+    ),
+]
+
+
 class SessionReply(msgspec.Struct):
     session_id: str
     model: str

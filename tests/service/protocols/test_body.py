@@ -54,16 +54,16 @@ def test_what_is_not_of_the_shape_is_malformed_and_named(body: bytes, param: str
 @pytest.mark.parametrize(
     ("body", "param", "details"),
     [
-        (b'{"temperature": -0.1}', "temperature", {"minimum": 0.0}),
-        (b'{"top_p": 0}', "top_p", {"exclusive_minimum": 0.0}),
-        (b'{"top_p": 1.01}', "top_p", {"maximum": 1.0}),
-        (b'{"n": 0}', "n", {"minimum": 1}),
-        (b'{"max_tokens": 0}', "max_tokens", {"minimum": 1}),
-        (b'{"deadline_ms": 0}', "deadline_ms", {"exclusive_minimum": 0.0}),
-        (b'{"repetition_penalty": 0}', "repetition_penalty", {"exclusive_minimum": 0.0}),
-        (b'{"seed": 99999999999999999999999}', "seed", {"maximum": 2**63 - 1}),
-        (b'{"stop": ""}', "stop", {"minimum_length": 1}),
-        (b'{"stop": ["a", ""]}', "stop[1]", {"minimum_length": 1}),
+        (b'{"temperature": -0.1}', "temperature", {"min": 0.0}),
+        (b'{"top_p": 0}', "top_p", {"exclusive_min": 0.0}),
+        (b'{"top_p": 1.01}', "top_p", {"max": 1.0}),
+        (b'{"n": 0}', "n", {"min": 1}),
+        (b'{"max_tokens": 0}', "max_tokens", {"min": 1}),
+        (b'{"deadline_ms": 0}', "deadline_ms", {"exclusive_min": 0.0}),
+        (b'{"repetition_penalty": 0}', "repetition_penalty", {"exclusive_min": 0.0}),
+        (b'{"seed": 99999999999999999999999}', "seed", {"max": 2**63 - 1}),
+        (b'{"stop": ""}', "stop", {"min_length": 1}),
+        (b'{"stop": ["a", ""]}', "stop[1]", {"min_length": 1}),
         (b'{"temperature": 1e999}', "temperature", {}),
     ],
 )
@@ -84,7 +84,7 @@ def test_a_missing_field_is_named():
 def test_no_sequence_at_all_is_invalid():
     error = refusal(BodyDecoder(PredictBody), b'{"inputs": []}')
     assert type(error) is InvalidInput
-    assert (error.param, error.details) == ("inputs", {"minimum_length": 1})
+    assert (error.param, error.details) == ("inputs", {"min_length": 1})
 
 
 @pytest.mark.parametrize("session_id", ["", "a/b", "..", "ä", "a b", "x" * 129])

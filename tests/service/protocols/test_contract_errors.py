@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import orjson
 import pytest
+from fastapi import HTTPException
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -143,6 +144,22 @@ async def test_a_crash_is_told_without_its_inside():
     assert (reply.status_code, error["code"]) == (500, "internal_error")
     assert error["details"]["request_id"] == reply.headers["x-request-id"]
     assert "secret" not in reply.text
+
+
+async def test_a_refusal_of_the_framework_speaks_the_contracts_shape():
+    app = make_app(FakeDataPlane())
+
+    @app.get("/framework")
+    async def framework(number: int) -> int:
+        raise HTTPException(418 if number else 502, "odd")
+
+    async with client_of(app) as client:
+        wrong = await client.get("/framework", params={"number": "one"})
+        teapot = await client.get("/framework", params={"number": 1})
+        gateway = await client.get("/framework", params={"number": 0})
+    assert (wrong.status_code, check_error(wrong)["param"]) == (400, "number")
+    assert (teapot.status_code, check_error(teapot)["code"]) == (418, "bad_request")
+    assert (gateway.status_code, check_error(gateway)["code"]) == (502, "internal_error")
 
 
 MEGABYTE = bytes(2**20)

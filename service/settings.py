@@ -106,6 +106,10 @@ class Settings(BaseSettings):
     """At a limit: refuse the new session, or end the one idle longest."""
     session_replay_window: Count = 4
     """Replies that each session keeps for retries."""
+    session_replay_bytes: Count = 1 << 18
+    """Bytes of the replies that each session keeps; a larger one is not kept for a retry."""
+    session_max_metadata_bytes: Annotated[int, Field(ge=0)] = 4096
+    """Bytes of the metadata that a session may carry."""
 
     @field_validator("models", "api_keys", mode="before")
     @classmethod
@@ -156,6 +160,7 @@ class Settings(BaseSettings):
             max_bytes=self.session_max_bytes,
             overflow=self.session_overflow,
             replay_window=self.session_replay_window,
+            replay_bytes=self.session_replay_bytes,
         )
 
     def limits(self) -> DataPlaneLimits:
@@ -167,6 +172,7 @@ class Settings(BaseSettings):
             max_logprobs=self.max_logprobs,
             max_stop_strings=self.max_stop_strings,
             max_streams=self.max_streams,
+            max_metadata_bytes=self.session_max_metadata_bytes,
         )
 
     def http(self) -> HttpConfig:

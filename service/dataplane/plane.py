@@ -51,6 +51,10 @@ from service.sessions.store.memory import MemoryStore
 from service.telemetry.metrics import Metrics
 
 
+_BYTES_PER_TOKEN = 200
+"""About what a generated token takes in a reply: its text and some log probabilities."""
+
+
 class DataPlane:
     """All the verbs. Errors are RecurError; nothing here knows a wire."""
 
@@ -138,6 +142,14 @@ class DataPlane:
                 param="ttl_seconds",
                 details={"min": 0, "max": longest},
             )
+        size = sum(len(name) + len(value) for name, value in request.metadata.items())
+        if size > self._limits.max_metadata_bytes:
+            raise TooLarge(
+                f"{size} bytes of metadata; RECUR_SESSION_MAX_METADATA_BYTES allows "
+                f"{self._limits.max_metadata_bytes}",
+                param="metadata",
+                details={"limit": self._limits.max_metadata_bytes},
+            )
         step = 0
         if request.fork_of is not None:
             if request.initial_state is not None:
@@ -197,7 +209,7 @@ class DataPlane:
                 state_after(end, steps, session.state),
                 steps=len(steps),
                 expires_at=reply.expires_at,
-                past=PastStep(session.step, digest, reply),
+                past=PastStep(session.step, digest, reply, reply.prediction.num_bytes),
             )
             return Feed(reply, replayed=False, model=session.model)
 
@@ -283,7 +295,7 @@ class DataPlane:
             end.state,
             steps=end.num_steps,
             expires_at=expires_at,
-            past=PastStep(before, digest, reply),
+            past=PastStep(before, digest, reply, _BYTES_PER_TOKEN * end.num_steps),
         )
         return reply
 

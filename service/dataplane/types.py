@@ -28,6 +28,7 @@ class DataPlaneLimits:
     max_logprobs: int = 20
     max_stop_strings: int = 8
     max_streams: int = 256
+    max_metadata_bytes: int = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,11 @@ class Likelihood:
     token_log_likelihoods: NDArray[np.float64]
 
 
+_BYTES_PER_STEP = 80
+"""A token's text and its log likelihood."""
+_BYTES_PER_PREDICTION = 4096
+
+
 @dataclass(frozen=True, slots=True)
 class Prediction:
     """One sequence's answer in its task's terms; `outputs` are the raw tensors, if asked for."""
@@ -68,6 +74,12 @@ class Prediction:
     answer: Classification | Forecast | Likelihood
     steps: int
     outputs: dict[str, NDArray[np.float32]] | None = None
+
+    @property
+    def num_bytes(self) -> int:
+        """About what it takes in memory."""
+        arrays = sum(array.nbytes for array in (self.outputs or {}).values())
+        return arrays + _BYTES_PER_STEP * self.steps + _BYTES_PER_PREDICTION
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,7 @@ class Lease:
         session.expires_at = expires_at
         session.clock_stopped_at = self._store.now()
         if past is not None:
-            session.past.append(past)
+            session.remember(past, max_bytes=self._store.config.replay_bytes)
         self.committed = True
 
 

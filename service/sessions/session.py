@@ -38,6 +38,8 @@ class PastStep:
     """Where the session was before it."""
     request_digest: bytes
     reply: object
+    num_bytes: int = 0
+    """About what the reply takes in memory."""
 
 
 @dataclass(slots=True, eq=False)
@@ -67,6 +69,12 @@ class Session:
     @property
     def busy(self) -> bool:
         return self.num_users > 0
+
+    def remember(self, past: PastStep, *, max_bytes: int) -> None:
+        """Keep a reply for retries, and forget the oldest ones for which there is no room."""
+        self.past.append(past)
+        while sum(kept.num_bytes for kept in self.past) > max_bytes:
+            self.past.popleft()
 
     def past_step(self, step: int) -> PastStep | None:
         return next((past for past in self.past if past.step == step), None)

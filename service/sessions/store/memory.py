@@ -43,6 +43,8 @@ class SessionsConfig:
     """At a limit: refuse the new session, or end the one that has been idle longest."""
     replay_window: int = 4
     """Replies that each session keeps for retries."""
+    replay_bytes: int = 1 << 18
+    """Bytes of them; a reply that is larger is not kept."""
     max_tombstones: int = 100_000
 
 

@@ -4,16 +4,12 @@ Nothing beyond the limit is ever held in memory. Wrong JSON, types and names are
 a value of the right type that is out of range is invalid (422).
 """
 
-import asyncio
 import json
 import re
-from contextlib import suppress
 from typing import Any, Generic, TypeVar
 
 import msgspec
 from starlette.requests import Request
-from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
 
 from service.errors import Cancelled, InvalidInput, MalformedRequest, RecurError, TooLarge
 from service.protocols.status import UnsupportedMediaType
@@ -21,7 +17,6 @@ from service.protocols.status import UnsupportedMediaType
 S = TypeVar("S", bound=msgspec.Struct)
 
 LIMIT_SETTING = "RECUR_MAX_BODY_BYTES"
-LINGER_SECONDS = 2.0
 
 _JSON_TYPES = {
     "",  # many clients name no type
@@ -35,28 +30,6 @@ class BodyTooLarge(TooLarge):
     """`unread`: the client is still writing, and the connection cannot be used again."""
 
     unread: bool = False
-
-
-class LastReply(Response):
-    """An answer given while the client still writes; the connection closes behind it.
-
-    Closing at once would reset the connection, and the client's system would throw away the answer
-    that it had not read yet. So what still comes is read and dropped, for a moment.
-    """
-
-    def __init__(self, reply: Response) -> None:
-        super().__init__(reply.body, reply.status_code, dict(reply.headers))
-        self.headers["Connection"] = "close"
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        head = {"type": "http.response.start", "status": self.status_code}
-        await send(head | {"headers": self.raw_headers})
-        await send({"type": "http.response.body", "body": self.body, "more_body": True})
-        with suppress(TimeoutError):
-            async with asyncio.timeout(LINGER_SECONDS):
-                while (await receive()).get("more_body", False):
-                    continue
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 class BodyDecoder(Generic[S]):

@@ -50,7 +50,7 @@ class Edge:
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
                 exchange.status = message["status"]
-                message["headers"] = [*message["headers"], id_header]
+                message["headers"] = [*message.get("headers", ()), id_header]
             await send(message)
 
         # Never unbound: a server gives each request a task, and so a context, of its own.

@@ -17,14 +17,14 @@ from service.dataplane import DataPlane
 from service.errors import ClientError, MalformedRequest, RecurError
 from service.protocols import observe
 from service.protocols.auth import Authenticator
-from service.protocols.body import BodyTooLarge, LastReply
+from service.protocols.body import BodyTooLarge
 from service.protocols.edge import Edge
 from service.protocols.exchange import exchange_of
 from service.protocols.health import Health
 from service.protocols.native import generate, models, predict, sessions
 from service.protocols.openapi import describe
 from service.protocols.operation import Front, HttpConfig, Operation, routes
-from service.protocols.reply import error_reply, json_reply
+from service.protocols.reply import LastReply, error_reply, json_reply
 from service.protocols.status import (
     InternalError,
     MethodNotAllowed,

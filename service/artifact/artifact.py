@@ -5,8 +5,7 @@ import json
 import os
 import shutil
 import tempfile
-import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -121,6 +120,9 @@ def save_artifact(folder: Path, manifest: Manifest, files: Mapping[str, bytes]) 
     for name, expected in manifest.files.items():
         if name not in files or digest(files[name]) != expected:
             raise ArtifactError("the manifest's checksum is not of this file", file=name)
+    for name in files:
+        if Path(name).name != name or name in ("..", MANIFEST_FILE):
+            raise ArtifactError("not a plain name of a file beside the manifest", file=name)
     folder.parent.mkdir(parents=True, exist_ok=True)
     if folder.exists():
         raise ArtifactError("the version exists already; versions never change", file=str(folder))
@@ -166,14 +168,32 @@ def _read_probe(folder: Path, manifest: Manifest) -> ProbeData:
                 outputs={spec.name: arrays[f"output/{spec.name}"] for spec in graph.outputs},
                 state=tuple(arrays[f"state/{index}"] for index in range(len(graph.state))),
             )
-    except (ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
+    except Exception as error:
         raise ArtifactError(f"not a probe of this graph: {error}", file=name) from error
-    rows = probe.lengths.shape[0] if probe.lengths.ndim == 1 else 0
-    if rows == 0 or probe.inputs.shape[0] != rows or probe.lengths.min() < 1:
-        raise ArtifactError("the probe needs rows, each of at least one step", file=name)
-    if probe.inputs.ndim != len(graph.input.shape) or probe.lengths.max() > probe.inputs.shape[1]:
-        raise ArtifactError("the probe's input is not of the graph's shape", file=name)
+    _check_probe(probe, graph, name)
     return probe
+
+
+def _check_probe(probe: ProbeData, graph: GraphSpec, file: str) -> None:
+    """Every array is of the shape that the manifest gives it."""
+    lengths = probe.lengths
+    if lengths.ndim != 1 or len(lengths) == 0 or lengths.min() < 1:
+        raise ArtifactError("the probe needs rows, each of at least one step", file=file)
+    time = probe.inputs.shape[1] if probe.inputs.ndim > 1 else 0
+    sizes = {"batch": len(lengths), "time": time}
+    arrays = [("input", probe.inputs, graph.input.shape)]
+    arrays += [(f"output/{s.name}", probe.outputs[s.name], s.shape) for s in graph.outputs]
+    arrays += [(f"state/{i}", probe.state[i], s.shape) for i, s in enumerate(graph.state)]
+    for field, array, shape in arrays:
+        expected = tuple(sizes[d] if isinstance(d, str) else d for d in shape)
+        if array.shape != expected or array.dtype.kind not in "iuf":
+            raise ArtifactError(
+                f"is {array.dtype} {array.shape}, the manifest asks for numbers {expected}",
+                file=file,
+                field=field,
+            )
+    if lengths.max() > time or not np.isfinite(probe.inputs).all():
+        raise ArtifactError("a length beyond the input, or a number not finite", file=file)
 
 
 def _check_graph(folder: Path, manifest: Manifest) -> None:
@@ -183,7 +203,7 @@ def _check_graph(folder: Path, manifest: Manifest) -> None:
         model = onnx.load(folder / file, load_external_data=False)
     except Exception as error:
         raise ArtifactError(f"not an ONNX model: {error}", file=file) from error
-    for tensor in _tensors(model.graph):
+    for tensor in _tensors(model):
         if uses_external_data(tensor):
             location = {entry.key: entry.value for entry in tensor.external_data}.get(
                 "location", ""
@@ -221,18 +241,31 @@ def _check_signature(graph: onnx.GraphProto, spec: GraphSpec) -> None:
                 )
 
 
-def _tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
-    """Every constant of a graph and of the graphs inside its nodes."""
+def _tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
+    """Every constant of the graph, of its functions, and of the graphs inside their nodes."""
+    yield from _tensors_of_graph(model.graph)
+    for function in model.functions:
+        yield from _tensors_of_nodes(function.node)
+
+
+def _tensors_of_graph(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
     yield from graph.initializer
     for sparse in graph.sparse_initializer:
         yield sparse.values
         yield sparse.indices
-    for node in graph.node:
+    yield from _tensors_of_nodes(graph.node)
+
+
+def _tensors_of_nodes(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.TensorProto]:
+    for node in nodes:
         for attribute in node.attribute:
             if attribute.HasField("t"):
                 yield attribute.t
+            if attribute.HasField("sparse_tensor"):
+                yield attribute.sparse_tensor.values
+                yield attribute.sparse_tensor.indices
             yield from attribute.tensors
             if attribute.HasField("g"):
-                yield from _tensors(attribute.g)
+                yield from _tensors_of_graph(attribute.g)
             for inner in attribute.graphs:
-                yield from _tensors(inner)
+                yield from _tensors_of_graph(inner)

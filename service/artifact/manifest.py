@@ -281,4 +281,10 @@ def _needed_output(
         case LanguageModelingOutput():
             if not causal or not isinstance(input, TextInput):
                 raise ValueError("a language model is causal and reads text")
+            for field, token in (
+                ("start_token", output.start_token),
+                ("end_token", output.end_token or 0),
+            ):
+                if token >= input.num_tokens:
+                    raise ValueError(f"output.{field}: {token} is not a token of the input")
             return output.logits, ("batch", "time", input.num_tokens)

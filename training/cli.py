@@ -68,9 +68,7 @@ def evaluate_command(name: Name, runs: Runs = _RUNS, models: Models = _MODELS) -
 
 
 @app.command("export")
-def export_command(
-    name: Name, folder: Path, runs: Runs = _RUNS, models: Models = _MODELS
-) -> None:
+def export_command(name: Name, folder: Path, runs: Runs = _RUNS, models: Models = _MODELS) -> None:
     """Verify the last run and write its artifact to FOLDER."""
     steps.export(find_recipe(name), Folders(runs, models), folder=folder)
     _console.print(f"exported: {folder}")

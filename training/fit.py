@@ -157,15 +157,18 @@ def _callbacks(config: RunConfig, folder: Path, *, progress: bool) -> list[Callb
         callbacks.append(
             EarlyStopping(VALIDATION_LOSS, patience=config.optim.patience_epochs, mode="min")
         )
-    best = ModelCheckpoint(
-        folder,
-        filename=Path(_BEST).stem,
-        monitor=VALIDATION_LOSS,
-        mode="min",
-        save_last=True,
-        enable_version_counter=False,
-    )
-    callbacks.append(best)
+    callbacks += [_checkpoint(folder, _BEST, monitor=VALIDATION_LOSS), _checkpoint(folder, _LAST)]
     if progress:
         callbacks.append(RichProgressBar())
     return callbacks
+
+
+def _checkpoint(folder: Path, name: str, *, monitor: str | None = None) -> ModelCheckpoint:
+    """One file, overwritten: by the newest epoch, or by the best one yet where one is monitored."""
+    return ModelCheckpoint(
+        folder,
+        filename=Path(name).stem,
+        monitor=monitor,
+        mode="min",
+        enable_version_counter=False,
+    )

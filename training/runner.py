@@ -1,4 +1,4 @@
-"""A graph, run as the service would run it: chunk and state go in, outputs and new state come out."""
+"""A graph, run as the service runs it: chunk and state go in, outputs and state come out."""
 
 from dataclasses import dataclass
 from pathlib import Path

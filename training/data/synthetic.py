@@ -1,4 +1,4 @@
-"""Small generated data of every kind, for trials and tests: nothing to download, seconds to learn."""
+"""Small generated data of every kind, for trials: nothing to download, seconds to learn."""
 
 import math
 import random
@@ -55,4 +55,6 @@ def generated_series(config: DataConfig, seed: int) -> SeriesData:
 
 
 def _facts(title: str) -> DataFacts:
-    return DataFacts(title=title, source="training/data/synthetic.py", licence="generated", splits=())
+    return DataFacts(
+        title=title, source="training/data/synthetic.py", licence="generated", splits=()
+    )

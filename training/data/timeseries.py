@@ -1,4 +1,4 @@
-"""One long table of numbers, and at every row the rows after it that a forecast should have said."""
+"""One long table of numbers, and at every row the rows that a forecast should have said."""
 
 import io
 import random

@@ -1,4 +1,4 @@
-"""The model card: what a model is, what it was measured at, and what it is not to be trusted with."""
+"""The model card: what a model is, what it was measured at, and what to mind."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -80,8 +80,8 @@ def _model(config: RunConfig, facts: CardFacts) -> str:
         f"{facts.num_weights:,} weights, {facts.num_bytes / 1e6:.2f} MB as ONNX.\n\n"
         f"Trained {facts.num_epochs} epochs with AdamW (learning rate {optim.learning_rate:g}, "
         f"weight decay {optim.weight_decay:g}), dropout {model.dropout:g}, seed {config.seed}, "
-        f"precision {config.precision}. The epoch with the lowest validation loss is kept; the "
-        f"test split chose nothing."
+        f"precision {config.precision}. The epoch with the lowest validation loss is kept; no "
+        f"choice of epoch looked at the test split."
     )
 
 

@@ -1,4 +1,4 @@
-"""A graph is evaluated as its data asks, always through ONNX Runtime: what is served is measured."""
+"""A graph is evaluated as its data asks, through ONNX Runtime: what is served is measured."""
 
 from training.config import RunConfig
 from training.data.build import AnyData

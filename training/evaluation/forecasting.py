@@ -51,7 +51,7 @@ def evaluate_forecasting(data: SeriesData, runner: Runner, *, reference: str) ->
 
 
 def last_rows_repeated(rows: NDArray[np.float32], horizon: int) -> NDArray[np.float32]:
-    """At every step the last `horizon` rows, `[steps, horizon, features]`; zero before the first."""
+    """At every step the last rows, `[steps, horizon, features]`; zero before the first."""
     padded = np.concatenate([np.zeros((horizon - 1, rows.shape[1]), rows.dtype), rows])
     windows = np.lib.stride_tricks.sliding_window_view(padded, horizon, axis=0)
     return windows.transpose(0, 2, 1)

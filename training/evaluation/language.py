@@ -20,7 +20,7 @@ _SAMPLE_TEMPERATURE = 0.8
 def evaluate_language(data: LanguageData, runner: Runner, *, reference: str) -> Evaluation:
     """The whole test piece as one sequence from the zero state, after the start token."""
     tested = data.test_ids.numpy()
-    before = np.concatenate([piece.numpy() for piece in data.pieces[:2]])
+    before = data.train_ids.numpy()
     nats = surprise(tested, runner, start=start_token(data.tokenizer))
     metric = Metric(
         name="nats per token",
@@ -33,7 +33,7 @@ def evaluate_language(data: LanguageData, runner: Runner, *, reference: str) -> 
     )
     middle = len(tested) // 2
     passage = slice(middle, middle + _PASSAGE_TOKENS)
-    characters = [data.tokenizer.id_to_token(int(token)) for token in tested[passage]]
+    characters = [data.tokenizer.id_to_token(int(token)) or "" for token in tested[passage]]
     picture = Picture(
         "surprise.png",
         "Nats at every character of a passage from the middle of the test text: the model is "
@@ -57,9 +57,7 @@ def surprise(ids: NDArray[np.int64], runner: Runner, *, start: int) -> NDArray[n
     return np.concatenate(nats)
 
 
-def bigram_nats(
-    before: NDArray[np.int64], tested: NDArray[np.int64], *, num_tokens: int
-) -> float:
+def bigram_nats(before: NDArray[np.int64], tested: NDArray[np.int64], *, num_tokens: int) -> float:
     """Mean nats of `tested` by the pairs counted in `before`, one added to every count."""
     counts = np.ones((num_tokens, num_tokens))
     np.add.at(counts, (before[:-1], before[1:]), 1)

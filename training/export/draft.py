@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from service.artifact.manifest import GraphSpec
+from training.export.weights import Attribute
 
 OPSET = 17
 """Below 22: the CUDA provider knows the recurrent operators of opset 14 to 21 only."""
@@ -19,8 +20,6 @@ _DTYPES = {
     "int32": TensorProto.INT32,
     "int64": TensorProto.INT64,
 }
-
-Attribute = int | str | Sequence[int] | Sequence[str]
 
 
 class Draft:
@@ -62,7 +61,9 @@ class Draft:
     ) -> tuple[str, ...]:
         """One node; an empty name leaves an optional input or output out."""
         name = next(output for output in outputs if output)
-        node = helper.make_node(operator, inputs, outputs, name=name, **(attributes or {}))
+        node = helper.make_node(operator, inputs, outputs, name=name)
+        for key, value in (attributes or {}).items():
+            node.attribute.append(helper.make_attribute(key, value))
         self._nodes.append(node)
         return tuple(outputs)
 

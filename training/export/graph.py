@@ -48,9 +48,7 @@ def _language_graph(network: LanguageModel) -> tuple[Draft, GraphSpec]:
         file="model.onnx",
         inputs=(TensorSpec(name="tokens", dtype="int64", shape=("batch", "time")),),
         lengths=LENGTHS,
-        outputs=(
-            TensorSpec(name="logits", dtype="float32", shape=("batch", "time", num_tokens)),
-        ),
+        outputs=(TensorSpec(name="logits", dtype="float32", shape=("batch", "time", num_tokens)),),
         state=state_specs(network.stack),
     )
     embedding = draft.constant("embedding", _array(network.embedding.weight))
@@ -67,9 +65,7 @@ def _forecast_graph(network: Forecaster) -> tuple[Draft, GraphSpec]:
     features, horizon, recent = network.num_features, network.horizon, network.recent_steps
     spec = GraphSpec(
         file="model.onnx",
-        inputs=(
-            TensorSpec(name="values", dtype="float32", shape=("batch", "time", features)),
-        ),
+        inputs=(TensorSpec(name="values", dtype="float32", shape=("batch", "time", features)),),
         lengths=LENGTHS,
         outputs=(
             TensorSpec(

@@ -60,9 +60,7 @@ def meaning(data: AnyData) -> Meaning:
                 units=table.units,
                 step_seconds=table.step_seconds,
             )
-            numbers = NumericInput(
-                features=table.features, units=table.units, scaling=data.scaling
-            )
+            numbers = NumericInput(features=table.features, units=table.units, scaling=data.scaling)
             return Meaning(numbers, forecast, None)
 
 

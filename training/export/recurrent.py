@@ -65,9 +65,7 @@ def stack_graph(stack: RecurrentStack) -> tuple[Draft, GraphSpec]:
         ),
         lengths=LENGTHS,
         outputs=(
-            TensorSpec(
-                name="outputs", dtype="float32", shape=("batch", "time", stack.num_outputs)
-            ),
+            TensorSpec(name="outputs", dtype="float32", shape=("batch", "time", stack.num_outputs)),
         ),
         state=state_specs(stack),
     )

@@ -30,9 +30,7 @@ def classifier_graph(network: SequenceClassifier) -> tuple[onnx.ModelProto, Grap
         inputs=(TensorSpec(name="tokens", dtype="int64", shape=("batch", "time")),),
         lengths=LENGTHS,
         outputs=(
-            TensorSpec(
-                name="logits", dtype="float32", shape=("batch", network.head.out_features)
-            ),
+            TensorSpec(name="logits", dtype="float32", shape=("batch", network.head.num_classes)),
         ),
     )
     tokens = torch.zeros(3, 5, dtype=torch.int64)
@@ -121,7 +119,7 @@ def _traced(
         )
     assert program is not None
     model = program.model_proto
-    _declare_shapes(model, dict((name, shape) for name, _, shape in [*inputs, *outputs]))
+    _declare_shapes(model, {name: shape for name, _, shape in [*inputs, *outputs]})
     _strip(model)
     onnx.checker.check_model(model, full_check=True)
     return model

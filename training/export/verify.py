@@ -1,4 +1,4 @@
-"""A graph is believed only when measured: the same numbers as torch, alone, in company and in pieces.
+"""A graph is believed when measured: torch's numbers, alone, in company and in pieces.
 
 Differences are `|seen - expected| / max(1, |expected|)`, the largest over all valid steps, all
 rows and the final states.
@@ -100,9 +100,7 @@ def _from_torch(network: Network, runner: Runner, draw: np.random.Generator) -> 
             prediction = network(
                 torch.from_numpy(batch.inputs), torch.from_numpy(batch.lengths).long(), state
             )
-        expected = Ran(
-            prediction.outputs.numpy(), tuple(part.numpy() for part in prediction.state)
-        )
+        expected = Ran(prediction.outputs.numpy(), tuple(part.numpy() for part in prediction.state))
         worst = max(worst, _difference(_run(runner, batch), expected, batch.lengths))
     return worst
 

@@ -1,5 +1,6 @@
 """The same weights in another order: torch stacks gates one way, ONNX another."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -9,6 +10,11 @@ from torch import Tensor
 
 from training.config import Cell
 from training.nn.recurrent import RecurrentStack
+
+Attribute = (
+    int | float | str | bool | Sequence[int] | Sequence[float] | Sequence[str] | Sequence[bool]
+)
+"""Of a node, as ONNX and torch spell them."""
 
 OPERATORS: dict[Cell, str] = {"rnn_tanh": "RNN", "rnn_relu": "RNN", "gru": "GRU", "lstm": "LSTM"}
 
@@ -47,10 +53,10 @@ def layer_weights(stack: RecurrentStack, layer: int) -> LayerWeights:
     return LayerWeights(both("weight_ih"), both("weight_hh"), bias)
 
 
-def operator_attributes(stack: RecurrentStack) -> dict[str, int | str | list[str]]:
+def operator_attributes(stack: RecurrentStack) -> dict[str, Attribute]:
     """What the operator must be told beside its weights."""
     directions = 2 if stack.fused.bidirectional else 1
-    attributes: dict[str, int | str | list[str]] = {
+    attributes: dict[str, Attribute] = {
         "hidden_size": stack.fused.hidden_size,
         "direction": "bidirectional" if stack.fused.bidirectional else "forward",
     }

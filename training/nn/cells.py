@@ -1,4 +1,4 @@
-"""A recurrent cell is a pure step: what goes in is the input and the state, what comes out is the new state.
+"""A recurrent cell is a pure step: input and state go in, the new state comes out.
 
 These are the equations, written to be read and tested against; `recurrent.py` runs torch's fused
 kernels, which compute the same. Weights stack the gates in torch's order, `[gates * hidden, ...]`.

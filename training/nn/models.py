@@ -4,6 +4,7 @@ All take `(inputs, lengths, state)` and give outputs and the new state, so that 
 may cut a sequence anywhere. The one that looks both ways has no state to give.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from service.artifact.scaling import Scaling
 from training.config import ModelConfig
 from training.nn.attention import AdditivePooling, valid_steps
+from training.nn.heads import GroupedClasses
 from training.nn.recurrent import RecurrentStack, State
 
 
@@ -43,7 +45,12 @@ class SequenceClassifier(nn.Module):
     """One score for every class, from steps weighed by additive attention."""
 
     def __init__(
-        self, config: ModelConfig, num_tokens: int, num_classes: int, *, unknown: int
+        self,
+        config: ModelConfig,
+        num_tokens: int,
+        class_of_kind: Sequence[int],
+        *,
+        unknown: int,
     ) -> None:
         super().__init__()
         self.unknown = unknown
@@ -54,14 +61,18 @@ class SequenceClassifier(nn.Module):
         self.stack = _stack(config, config.embedding)
         self.pooling = AdditivePooling(self.stack.num_outputs)
         self.dropout = nn.Dropout(config.dropout)
-        self.head = nn.Linear(self.stack.num_outputs, num_classes)
+        self.head = GroupedClasses(self.stack.num_outputs, class_of_kind)
 
     def forward(
         self, inputs: Tensor, lengths: Tensor | None = None, state: State | None = None
     ) -> Prediction:
         """Token ids `[batch, time]` to logits `[batch, classes]`; starts from the zero state."""
+        return Prediction(self.head.grouped(self.kinds(inputs, lengths)))
+
+    def kinds(self, inputs: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Scores of the finer kinds that classes are made of, `[batch, kinds]`."""
         steps, valid = self.read(inputs, lengths)
-        return Prediction(self.head(self.dropout(self.pooling(steps, valid))))
+        return self.head.kinds(self.dropout(self.pooling(steps, valid)))
 
     def attention(self, inputs: Tensor, lengths: Tensor | None = None) -> Tensor:
         """How much each step counts, `[batch, time]`."""

@@ -1,4 +1,4 @@
-"""A stack of recurrent layers over padded rows: padding is never seen, state is argument and result."""
+"""Recurrent layers over padded rows: padding is never seen, state is argument and result."""
 
 from dataclasses import dataclass
 from typing import cast

@@ -7,7 +7,7 @@ def question_type() -> RunConfig:
     return RunConfig(
         name="question-type",
         description="The kind of answer a question asks for, among six (bidirectional LSTM).",
-        data=DataConfig(dataset="trec", batch_size=32, min_frequency=2),
+        data=DataConfig(dataset="trec", batch_size=32, validation_fraction=0.05, min_frequency=2),
         model=ModelConfig(
             cell="lstm",
             hidden=128,
@@ -17,9 +17,7 @@ def question_type() -> RunConfig:
             embedding_dropout=0.5,
             token_dropout=0.1,
         ),
-        optim=OptimConfig(
-            learning_rate=3e-3, max_epochs=15, weight_decay=0.1, label_smoothing=0.1
-        ),
+        optim=OptimConfig(learning_rate=3e-3, max_epochs=15, weight_decay=0.1, label_smoothing=0.1),
         references=(
             Reference(
                 "BLSTM-2DCNN 96.1 % accuracy, with word vectors pre-trained on other text",

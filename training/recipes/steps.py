@@ -1,4 +1,4 @@
-"""From a recipe to a published version: train, evaluate, export, publish. The only wiring there is."""
+"""From a recipe to a published version: train, evaluate, export, publish. The only wiring."""
 
 from dataclasses import dataclass
 from pathlib import Path

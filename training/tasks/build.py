@@ -21,8 +21,8 @@ def build(config: RunConfig, data: AnyData) -> AnyTask:
             return LanguageModeling(LanguageModel(config.model, data.num_tokens), config)
         case LabelledTexts():
             network = SequenceClassifier(
-                config.model, data.num_tokens, len(data.labels), unknown=UNKNOWN_ID
+                config.model, data.num_tokens, data.class_of_kind, unknown=UNKNOWN_ID
             )
-            return Classification(network, config, len(data.labels))
+            return Classification(network, config, data.class_of_kind)
         case SeriesData():
             return Forecasting(Forecaster(config.model, data.scaling, data.horizon), config)

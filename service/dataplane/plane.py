@@ -1,8 +1,8 @@
 """What the service can do, in Python types: every protocol is a codec around this."""
 
-import hashlib
-from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Generator, Sequence
 from contextlib import aclosing, contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from service.dataplane import generating
 from service.dataplane.generating import GenerationEnd
+from service.dataplane.opening import check_fork, check_opening, initial_state
 from service.dataplane.reading import (
     prediction_of,
     row_of,
@@ -17,6 +18,7 @@ from service.dataplane.reading import (
     state_after,
     steps_of,
 )
+from service.dataplane.replay import digest_of, past_step
 from service.dataplane.types import (
     Call,
     DataPlaneLimits,
@@ -37,9 +39,7 @@ from service.engine.continuations import Finished
 from service.engine.engine import Row
 from service.errors import (
     InvalidInput,
-    ModelHasNoState,
     RecurError,
-    StepMismatch,
     TooLarge,
     TooManyStreams,
 )
@@ -49,7 +49,6 @@ from service.sessions.checkout import Lease, checkout
 from service.sessions.session import PastStep, Session, SessionState
 from service.sessions.store.memory import MemoryStore
 from service.telemetry.metrics import Metrics
-
 
 _BYTES_PER_TOKEN = 200
 """About what a generated token takes in a reply: its text and some log probabilities."""
@@ -130,47 +129,25 @@ class DataPlane:
         """Raises ModelHasNoState, SessionExists, TooManySessions, InvalidInput."""
         model = self._registry.get(ref)
         manifest = model.manifest
-        if not manifest.causal:
-            raise ModelHasNoState(
-                f"{manifest.name} reads whole sequences; it has no state to keep", param="model"
-            )
-        ttl = request.ttl_seconds
-        longest = self._sessions.config.max_ttl_seconds
-        if ttl is not None and not 0 < ttl <= longest:
-            raise InvalidInput(
-                f"ttl_seconds is {ttl:g}; RECUR_SESSION_MAX_TTL_SECONDS allows up to {longest:g}",
-                param="ttl_seconds",
-                details={"min": 0, "max": longest},
-            )
-        size = sum(len(name) + len(value) for name, value in request.metadata.items())
-        if size > self._limits.max_metadata_bytes:
-            raise TooLarge(
-                f"{size} bytes of metadata; RECUR_SESSION_MAX_METADATA_BYTES allows "
-                f"{self._limits.max_metadata_bytes}",
-                param="metadata",
-                details={"limit": self._limits.max_metadata_bytes},
-            )
-        step = 0
-        if request.fork_of is not None:
-            if request.initial_state is not None:
-                raise InvalidInput(
-                    "fork_of and initial_state exclude each other", param="initial_state"
-                )
-            source = self._sessions.get(request.fork_of, tenant=call.tenant)
-            if (source.model, source.version) != (manifest.name, manifest.version):
-                raise InvalidInput(
-                    f"the session is on {source.model}@{source.version}", param="fork_of"
-                )
-            state, step = source.state, source.step
+        check_opening(
+            model,
+            request,
+            max_ttl_seconds=self._sessions.config.max_ttl_seconds,
+            max_metadata_bytes=self._limits.max_metadata_bytes,
+        )
+        if request.fork_of is None:
+            state, step = initial_state(model, request.initial_state), 0
         else:
-            state = _initial_state(model, request.initial_state)
+            source = self._sessions.get(request.fork_of, tenant=call.tenant)
+            check_fork(model, source)
+            state, step = source.state, source.step
         session = self._sessions.open(
             tenant=call.tenant,
             model=manifest.name,
             version=manifest.version,
             state=state,
             session_id=request.session_id,
-            ttl_seconds=ttl,
+            ttl_seconds=request.ttl_seconds,
             step=step,
             metadata=request.metadata,
         )
@@ -191,8 +168,8 @@ class DataPlane:
             session = lease.session
             model = self._registry.pinned(session.model, session.version)
             steps = self._steps(model, chunk, "inputs")
-            digest = _digest(b"feed", raw, str(steps.shape).encode(), steps.tobytes())
-            past = self._past(session, step, digest)
+            digest = digest_of(b"feed", raw, str(steps.shape).encode(), steps.tobytes())
+            past = past_step(session, step, digest, self._metrics)
             if past is not None and isinstance(past.reply, StepReply):
                 return Feed(past.reply, replayed=True, model=session.model)
             row = row_of(model, steps, session.state, raw=raw)
@@ -229,12 +206,12 @@ class DataPlane:
             session = lease.session
             model = self._registry.pinned(session.model, session.version)
             prompt = self._prompt(model, request)
-            digest = _digest(b"generate", repr(request).encode(), prompt.tobytes())
-            past = self._past(session, step, digest)
+            digest = digest_of(b"generate", repr(request).encode(), prompt.tobytes())
+            past = past_step(session, step, digest, self._metrics)
             if past is not None and isinstance(past.reply, GenerationDone):
                 for choice in past.reply.choices:
                     yield TextPiece(choice.index, choice.text, choice.logprobs or ())
-                yield past.reply
+                yield replace(past.reply, replayed=True)
                 return
             plan = generating.plan(model, request, prompt, self._limits)
             with self._stream():
@@ -298,22 +275,6 @@ class DataPlane:
             past=PastStep(before, digest, reply, _BYTES_PER_TOKEN * end.num_steps),
         )
         return reply
-
-    def _past(self, session: Session, step: int | None, digest: bytes) -> PastStep | None:
-        """The step that this request repeats; None if it is to run. Raises StepMismatch."""
-        if step is None or step == session.step:
-            return None
-        past = session.past_step(step)
-        if past is not None and past.request_digest == digest:
-            self._metrics.steps_replayed.inc()
-            return past
-        self._metrics.step_conflicts.inc()
-        why = "was made already, by another request" if past else "is not where the session is"
-        raise StepMismatch(
-            f"step {step} {why}; the session is at {session.step}",
-            param="step",
-            details={"expected_step": session.step},
-        )
 
     def _steps(self, model: ServedModel, value: SequenceInput, param: str) -> NDArray[Any]:
         return steps_of(model, value, max_steps=self._limits.max_steps, param=param)
@@ -379,33 +340,6 @@ async def _run(model: ServedModel, rows: list[Row], call: Call) -> list[Finished
     return [end for end in ends if isinstance(end, Finished | RecurError)]
 
 
-def _initial_state(
-    model: ServedModel, given: Mapping[str, NDArray[np.float32]] | None
-) -> SessionState:
-    """The start, with the tensors that the caller gives. Raises InvalidInput."""
-    start = start_state(model)
-    specs = model.manifest.graph.state
-    given = given or {}
-    names = [spec.input for spec in specs]
-    for name in given:
-        if name not in names:
-            raise InvalidInput(
-                f"no state {name!r}; the model has {', '.join(names)}",
-                param=f"initial_state.{name}",
-            )
-    tensors: list[NDArray[np.float32]] = []
-    for spec, zero in zip(specs, start.tensors, strict=True):
-        tensor = given.get(spec.input, zero)
-        if tensor.shape != spec.row_shape or not np.isfinite(tensor).all():
-            raise InvalidInput(
-                f"must be finite numbers of shape {list(spec.row_shape)}",
-                param=f"initial_state.{spec.input}",
-                details={"shape": list(spec.row_shape)},
-            )
-        tensors.append(tensor.astype(np.float32, copy=False))
-    return SessionState(tuple(tensors), start.pending_token)
-
-
 def _model_info(model: ServedModel) -> ModelInfo:
     verified = model.verified
     return ModelInfo(
@@ -415,12 +349,3 @@ def _model_info(model: ServedModel) -> ModelInfo:
         model.loaded_at,
         verified.probe_difference,
     )
-
-
-def _digest(*parts: bytes | bool) -> bytes:
-    """What tells a retry from another request at the same step."""
-    digest = hashlib.blake2b(digest_size=16)
-    for part in parts:
-        digest.update(part if isinstance(part, bytes) else bytes([part]))
-        digest.update(b"\0")
-    return digest.digest()

@@ -151,6 +151,8 @@ class GenerationDone:
     choices: tuple[Choice, ...]
     usage: GenerationUsage
     session: "SessionInfo | None" = None
+    replayed: bool = False
+    """Given before: the session was not moved again."""
 
 
 GenerationEvent = TextPiece | GenerationDone

@@ -13,7 +13,7 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service.dataplane import DataPlane
+from service.dataplane.plane import DataPlane
 from service.errors import ClientError, MalformedRequest, RecurError
 from service.protocols import observe
 from service.protocols.auth import Authenticator

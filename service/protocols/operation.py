@@ -11,7 +11,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from service.dataplane import Call, DataPlane
+from service.dataplane.plane import DataPlane
+from service.dataplane.types import Call
 from service.errors import InvalidInput, MalformedRequest, RecurError
 from service.protocols.auth import Authenticator
 from service.protocols.body import BodyDecoder, read

@@ -7,7 +7,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from service.dataplane import GenerateRequest, OpenRequest, SequenceInput
+from service.dataplane.types import GenerateRequest, OpenRequest, SequenceInput
 from service.errors import InvalidInput, RecurError
 from service.protocols.body import UNREADABLE, unreadable, validation_error
 from service.protocols.native.schemas import GenerateBody, OpenBody

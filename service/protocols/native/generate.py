@@ -5,12 +5,13 @@ from collections.abc import AsyncIterator
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service.dataplane import GenerationDone, GenerationEvent
+from service.dataplane.types import GenerationDone, GenerationEvent
 from service.errors import ModelFailed
 from service.protocols.body import BodyDecoder
 from service.protocols.exchange import exchange_of
 from service.protocols.native import render
 from service.protocols.native.codec import read_generate
+from service.protocols.native.replayed import REPLAYED_HEADERS, replayed
 from service.protocols.native.schemas import (
     EventStream,
     GenerateBody,
@@ -57,7 +58,7 @@ async def _answer(
         return await event_stream(request.receive, events, to_frame, ping_seconds=ping_seconds)
     done = await while_connected(request.receive, _end(events))
     exchange.model = done.model
-    return json_reply(render.generation(done))
+    return json_reply(render.generation(done), headers=replayed(done.replayed))
 
 
 async def _end(events: AsyncIterator[GenerationEvent]) -> GenerationDone:
@@ -93,6 +94,7 @@ OPERATIONS = (
         summary="Generate text from where a session stands",
         replies=_REPLIES,
         failures=(400, 401, 404, 409, 410, 413, 415, 422, 429, 499, 500, 503, 504),
+        headers=REPLAYED_HEADERS,
         body=_SESSION_BODY,
         begins_work=True,
     ),

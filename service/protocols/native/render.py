@@ -1,9 +1,8 @@
 """The data plane's values to the JSON of a reply. Pure: the same value gives the same bytes."""
 
-from datetime import UTC, datetime
 from typing import Any, assert_never
 
-from service.dataplane import (
+from service.dataplane.types import (
     Choice,
     Classification,
     Forecast,
@@ -23,6 +22,7 @@ from service.errors import RecurError
 from service.protocols.reply import to_json
 from service.protocols.sse import frame
 from service.protocols.status import error_body
+from service.sessions.clock import iso
 
 
 def predictions(result: Predictions) -> dict[str, Any]:
@@ -56,7 +56,7 @@ def step_reply(reply: StepReply) -> dict[str, Any]:
         "session_id": reply.session_id,
         "step": reply.step,
         "prediction": prediction(reply.prediction),
-        "expires_at": timestamp(reply.expires_at),
+        "expires_at": iso(reply.expires_at),
     }
 
 
@@ -92,8 +92,8 @@ def session(info: SessionInfo) -> dict[str, Any]:
         "model": info.model,
         "version": info.version,
         "step": info.step,
-        "expires_at": timestamp(info.expires_at),
-        "created_at": timestamp(info.created_at),
+        "expires_at": iso(info.expires_at),
+        "created_at": iso(info.created_at),
         "busy": info.busy,
         "state_bytes": info.state_bytes,
         "state_norms": info.state_norms,
@@ -124,15 +124,9 @@ def model(info: ModelInfo) -> dict[str, Any]:
         "provenance": shown["provenance"],
         "digest": info.digest,
         "device": info.device,
-        "loaded_at": timestamp(info.loaded_at),
+        "loaded_at": iso(info.loaded_at),
         "probe_difference": info.probe_difference,
     }
-
-
-def timestamp(seconds: float) -> str:
-    """ISO 8601 in UTC, e.g. `2026-01-31T12:00:00.000Z`, of seconds since the epoch."""
-    moment = datetime.fromtimestamp(seconds, UTC)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _answer(answer: Classification | Forecast | Likelihood) -> dict[str, Any]:
@@ -178,5 +172,5 @@ def _place(info: SessionInfo | None) -> dict[str, Any]:
     return {
         "session_id": info.session_id,
         "step": info.step,
-        "expires_at": timestamp(info.expires_at),
+        "expires_at": iso(info.expires_at),
     }

@@ -3,11 +3,12 @@
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service.dataplane import SessionInfo
+from service.dataplane.types import SessionInfo
 from service.protocols.body import BodyDecoder
 from service.protocols.exchange import exchange_of
 from service.protocols.native import render
 from service.protocols.native.codec import read_open, read_sequence
+from service.protocols.native.replayed import REPLAYED_HEADERS, replayed
 from service.protocols.native.schemas import (
     ForkBody,
     OpenBody,
@@ -19,8 +20,6 @@ from service.protocols.native.schemas import (
 from service.protocols.operation import Front, Operation
 from service.protocols.presence import while_connected
 from service.protocols.reply import json_reply
-
-REPLAYED_HEADER = "Recur-Replayed"
 
 _STEP_BODY = BodyDecoder(StepBody)
 _OPEN_BODY = BodyDecoder(OpenBody, empty=b"{}")
@@ -35,7 +34,7 @@ async def step(front: Front, request: Request) -> Response:
     work = front.plane.feed(session_id, chunk, call=call, step=body.step, raw=body.raw)
     feed = await while_connected(request.receive, work)
     exchange_of(request.scope).model = feed.model
-    headers = {REPLAYED_HEADER: "true"} if feed.replayed else None
+    headers = replayed(feed.replayed)
     return json_reply(render.step_reply(feed.reply), headers=headers)
 
 
@@ -93,7 +92,7 @@ OPERATIONS = (
         summary="Advance a session by one chunk of a sequence",
         replies={"application/json": StepReply},
         failures=(400, 401, 404, 409, 410, 413, 415, 422, 429, 499, 500, 503, 504),
-        headers={REPLAYED_HEADER: "`true`: this step was answered before, and ran once"},
+        headers=REPLAYED_HEADERS,
         body=_STEP_BODY,
         begins_work=True,
     ),

@@ -2,7 +2,6 @@
 
 import re
 import secrets
-import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from service.errors import (
     TooLarge,
     TooManySessions,
 )
+from service.sessions.clock import iso, steady_clock
 from service.sessions.session import Session, SessionState
 from service.telemetry.metrics import Metrics
 
@@ -53,12 +53,6 @@ class Tombstone:
     reason: Literal["ended", "expired", "evicted", "lost"]
     at: float
     step: int
-
-
-def steady_clock() -> Callable[[], float]:
-    """Seconds since the epoch that never jump: no session expires because the clock was set."""
-    start = time.time() - time.monotonic()
-    return lambda: start + time.monotonic()
 
 
 class MemoryStore:
@@ -245,7 +239,7 @@ def _gone(session_id: str, tombstone: Tombstone) -> Gone:
     return _GONE[tombstone.reason](
         f"session {session_id!r} {_PAST[tombstone.reason]} at step {tombstone.step}",
         param="session_id",
-        details={"step": tombstone.step, "at": tombstone.at, "reason": tombstone.reason},
+        details={"step": tombstone.step, "at": iso(tombstone.at), "reason": tombstone.reason},
     )
 
 

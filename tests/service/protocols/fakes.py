@@ -18,10 +18,10 @@ from service.artifact.manifest import (
     Task,
     TensorSpec,
 )
-from service.dataplane import (
+from service.dataplane.plane import DataPlane
+from service.dataplane.types import (
     Call,
     Choice,
-    DataPlane,
     Feed,
     Forecast,
     GenerateRequest,

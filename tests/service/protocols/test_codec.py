@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from service.dataplane import SequenceInput
+from service.dataplane.types import SequenceInput
 from service.errors import InvalidInput, MalformedRequest
 from service.protocols.body import BodyDecoder
 from service.protocols.native.codec import read_generate, read_open, read_sequence

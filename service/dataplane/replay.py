@@ -1,0 +1,38 @@
+"""Tells a retry from a new step, so that a state moves once however often it is asked to."""
+
+import hashlib
+
+from service.errors import StepMismatch
+from service.sessions.session import PastStep, Session
+from service.telemetry.metrics import Metrics
+
+
+def past_step(
+    session: Session, step: int | None, digest: bytes, metrics: Metrics
+) -> PastStep | None:
+    """The step that this request repeats; None if it is to run.
+
+    Raises StepMismatch: the session is elsewhere, or another request made that step.
+    """
+    if step is None or step == session.step:
+        return None
+    past = session.past_step(step)
+    if past is not None and past.request_digest == digest:
+        metrics.steps_replayed.inc()
+        return past
+    metrics.step_conflicts.inc()
+    why = "was made already, by another request" if past else "is not where the session is"
+    raise StepMismatch(
+        f"step {step} {why}; the session is at {session.step}",
+        param="step",
+        details={"expected_step": session.step},
+    )
+
+
+def digest_of(*parts: bytes | bool) -> bytes:
+    """What tells a retry from another request at the same step."""
+    digest = hashlib.blake2b(digest_size=16)
+    for part in parts:
+        digest.update(part if isinstance(part, bytes) else bytes([part]))
+        digest.update(b"\0")
+    return digest.digest()

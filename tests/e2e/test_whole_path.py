@@ -1,0 +1,132 @@
+"""From data to an answer over HTTP: train, export, verify, publish, serve, compare with torch."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+import torch
+
+from service.artifact.text import Text
+from tests.e2e.server import serving
+from training.config import RunConfig
+from training.recipes import steps
+from training.recipes.steps import Folders
+from training.recipes.tiny import tiny_language, tiny_questions, tiny_series
+
+pytestmark = pytest.mark.slow
+
+# float32 sums in another order: torch and ONNX Runtime, over a few dozen steps.
+ROUNDING = 1e-4
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A published model, and the torch network that it must equal."""
+
+    network: torch.nn.Module
+    folder: Path
+    client: httpx.Client
+
+    def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        response = self.client.post(path, json=body)
+        assert response.status_code in (200, 201), response.text
+        return response.json()
+
+    def torch_outputs(self, sequence: Any) -> np.ndarray:
+        """The network's outputs for one sequence, without a batch."""
+        inputs = torch.as_tensor(sequence)[None]
+        with torch.no_grad():
+            return self.network(inputs, torch.tensor([len(sequence)])).outputs[0].numpy()
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Made]]:
+    root = tmp_path_factory.mktemp("whole-path")
+    folders = Folders(root / "runs", root / "models")
+    networks: dict[str, tuple[torch.nn.Module, Path]] = {}
+    for recipe in (tiny_language, tiny_questions, tiny_series):
+        config = one_epoch(recipe())
+        task = steps.train(config, folders)
+        networks[config.name] = (task.network.eval(), steps.publish(config, folders))
+    with (
+        serving(folders.models, root / "log") as server,
+        httpx.Client(base_url=server.url, timeout=60) as client,
+    ):
+        yield {name: Made(network, folder, client) for name, (network, folder) in networks.items()}
+
+
+def one_epoch(config: RunConfig) -> RunConfig:
+    return replace(config, optim=replace(config.optim, max_epochs=1))
+
+
+def test_a_language_model_scores_as_torch_does_in_one_piece_and_in_a_session(
+    made: dict[str, Made],
+) -> None:
+    model = made["tiny-language"]
+    text = "the cat sleeps.\na bird sings.\n"
+    ids = Text(model.folder / "tokenizer.json").encode(text)
+    start = model.client.get("/v1/models/tiny-language").json()["output"]["start_token"]
+    logits = model.torch_outputs([start, *ids[:-1]])
+    expected = torch.log_softmax(torch.from_numpy(logits), -1).numpy()[np.arange(len(ids)), ids]
+    whole = model.post("/v1/models/tiny-language/predict", {"inputs": [text, text[:5]]})
+    scores = whole["predictions"][0]["token_log_likelihoods"]
+    np.testing.assert_allclose(scores, expected, atol=ROUNDING)
+    session = model.post("/v1/models/tiny-language/sessions", {})["session_id"]
+    stepped: list[float] = []
+    for character in text:
+        reply = model.post(f"/v1/sessions/{session}/steps", {"inputs": character})
+        stepped += reply["prediction"]["token_log_likelihoods"]
+    assert stepped == scores
+
+
+def test_greedy_text_is_what_torch_would_say(made: dict[str, Made]) -> None:
+    model = made["tiny-language"]
+    text = Text(model.folder / "tokenizer.json")
+    start = model.client.get("/v1/models/tiny-language").json()["output"]["start_token"]
+    prompt = "the dog"
+    ids = [start, *text.encode(prompt).tolist()]
+    for _ in range(20):
+        ids.append(int(model.torch_outputs(ids)[-1].argmax()))
+    body = {"prompt": prompt, "max_tokens": 20, "temperature": 0}
+    reply = model.post("/v1/models/tiny-language/generate", body)
+    assert reply["choices"][0]["text"] == text.decode(ids[1:])[len(prompt) :]
+
+
+def test_a_classifier_of_whole_texts_answers_as_torch_does(made: dict[str, Made]) -> None:
+    model = made["tiny-questions"]
+    text = Text(model.folder / "tokenizer.json")
+    questions = ["where is the tower", "who wrote it", "how many", "what city holds the old book"]
+    reply = model.post("/v1/models/tiny-questions/predict", {"inputs": questions})
+    for question, prediction in zip(questions, reply["predictions"], strict=True):
+        logits = model.torch_outputs(text.encode(question))
+        expected = torch.softmax(torch.from_numpy(logits), -1).numpy()
+        seen = list(prediction["probabilities"].values())
+        np.testing.assert_allclose(seen, expected, atol=ROUNDING)
+        labels = list(prediction["probabilities"])
+        assert prediction["label"] == labels[int(expected.argmax())]
+    refused = model.client.post("/v1/models/tiny-questions/sessions")
+    assert refused.status_code == 422
+    assert refused.json()["error"]["code"] == "model_has_no_state"
+
+
+def test_a_forecaster_forecasts_as_torch_does_at_every_step(made: dict[str, Made]) -> None:
+    model = made["tiny-series"]
+    features = len(model.client.get("/v1/models/tiny-series").json()["input"]["features"])
+    hours = np.arange(60)[:, None] + np.arange(features)[None, :]
+    series = (np.sin(hours / 24 * 2 * np.pi) * 3 + 10).astype(np.float32)
+    scaled = model.torch_outputs(series)  # [time, horizon, features]
+    body = {"inputs": [series.tolist(), series[:7].tolist()], "raw": True}
+    reply = model.post("/v1/models/tiny-series/predict", body)
+    whole = np.array(reply["predictions"][0]["outputs"]["forecast"])
+    np.testing.assert_allclose(whole, scaled, atol=10 * ROUNDING)
+    session = model.post("/v1/models/tiny-series/sessions", {})["session_id"]
+    at = 0
+    for length in (1, 2, 17, 40):
+        chunk = series[at : at + length].tolist()
+        reply = model.post(f"/v1/sessions/{session}/steps", {"inputs": chunk, "step": at})
+        at += length
+        assert reply["prediction"]["forecast"] == whole[at - 1].tolist()

@@ -60,7 +60,7 @@ class Engine:
         self._runtime = runtime
         self._config = config
         self._scheduler = Scheduler(config.scheduler, whole=whole)
-        self._inbox: queue.SimpleQueue[Sequence | None] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[list[Sequence] | None] = queue.SimpleQueue()
         self._loop = asyncio.get_running_loop()
         self._observe = _Observer(metrics, name)
         self._name = name
@@ -95,8 +95,9 @@ class Engine:
         self._in_flight += len(rows)
         self._idle.clear()
         collector = Collector(len(rows), on_rows_done=self._fewer)
-        for key, row in enumerate(rows):
-            self._inbox.put(
+        # In one piece, so that the thread does not set out with the first row alone.
+        self._inbox.put(
+            [
                 Sequence(
                     row.inputs,
                     row.state,
@@ -106,7 +107,9 @@ class Engine:
                     key=key,
                     deadline=deadline,
                 )
-            )
+                for key, row in enumerate(rows)
+            ]
+        )
         return collector
 
     async def drain(self, timeout_seconds: float) -> bool:
@@ -152,12 +155,13 @@ class Engine:
         """Move the inbox into the scheduler; False when the engine is to end."""
         while True:
             try:
-                sequence = self._inbox.get(block=wait)
+                sequences = self._inbox.get(block=wait)
             except queue.Empty:
                 return True
-            if sequence is None:
+            if sequences is None:
                 return False
-            self._scheduler.add(sequence)
+            for sequence in sequences:
+                self._scheduler.add(sequence)
             wait = False
 
     def _step(self, batch: Batch, now: float) -> list[_Delivery]:

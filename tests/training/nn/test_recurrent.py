@@ -1,0 +1,79 @@
+"""Rows of differing length, padded to one shape, come out as each would alone."""
+
+import pytest
+import torch
+
+from training.config import Cell
+from training.nn.recurrent import RecurrentStack
+
+CELLS: tuple[Cell, ...] = ("rnn_tanh", "rnn_relu", "lstm", "gru")
+LENGTHS = torch.tensor([6, 1, 4])
+ROUNDING = 1e-6
+
+
+def stack(cell: Cell, *, bidirectional: bool = False, layers: int = 2) -> RecurrentStack:
+    torch.manual_seed(0)
+    return RecurrentStack(cell, 3, 5, layers=layers, bidirectional=bidirectional).eval()
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_a_padded_row_is_as_if_alone(cell: Cell, bidirectional: bool):
+    layers = stack(cell, bidirectional=bidirectional)
+    x = torch.randn(3, 6, 3)
+    together = layers(x, LENGTHS)
+    for row, length in enumerate(LENGTHS):
+        alone = layers(x[row : row + 1, :length])
+        seen = together.outputs[row : row + 1, :length]
+        torch.testing.assert_close(seen, alone.outputs, atol=ROUNDING, rtol=0)
+        for part, expected in zip(together.state, alone.state, strict=True):
+            torch.testing.assert_close(part[:, row : row + 1], expected, atol=ROUNDING, rtol=0)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_what_is_in_the_padding_changes_nothing(cell: Cell):
+    layers = stack(cell, bidirectional=True)
+    x = torch.randn(3, 6, 3)
+    clean = layers(x, LENGTHS)
+    dirty = x.clone()
+    dirty[torch.arange(6) >= LENGTHS.unsqueeze(-1)] = torch.nan
+    seen = layers(dirty, LENGTHS)
+    assert torch.equal(seen.outputs, clean.outputs)
+    assert all(torch.equal(a, b) for a, b in zip(seen.state, clean.state, strict=True))
+
+
+def test_outputs_past_a_rows_end_are_zero():
+    outputs = stack("lstm")(torch.randn(3, 6, 3), LENGTHS).outputs
+    assert (outputs[1, 1:] == 0).all()
+    assert (outputs[2, 4:] == 0).all()
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_two_chunks_with_the_state_between_are_the_whole(cell: Cell):
+    layers = stack(cell)
+    x = torch.randn(2, 6, 3)
+    whole = layers(x)
+    first = layers(x[:, :4])
+    second = layers(x[:, 4:], state=first.state)
+    seen = torch.cat([first.outputs, second.outputs], dim=1)
+    torch.testing.assert_close(seen, whole.outputs, atol=ROUNDING, rtol=0)
+    for part, expected in zip(second.state, whole.state, strict=True):
+        torch.testing.assert_close(part, expected, atol=ROUNDING, rtol=0)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_gradients_reach_every_weight_and_the_first_step(cell: Cell):
+    layers = stack(cell, bidirectional=True)
+    x = torch.randn(3, 6, 3, requires_grad=True)
+    layers(x, LENGTHS).outputs[:, -1].sum().backward()
+    assert all(weight.grad is not None for weight in layers.parameters())
+    assert x.grad is not None
+    assert (x.grad[0, 0] != 0).any()
+
+
+def test_dropout_is_between_layers_and_in_training_only():
+    layers = RecurrentStack("gru", 3, 5, layers=2, dropout=0.5)
+    x = torch.randn(2, 6, 3)
+    assert not torch.equal(layers(x).outputs, layers(x).outputs)
+    layers.eval()
+    assert torch.equal(layers(x).outputs, layers(x).outputs)

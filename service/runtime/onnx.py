@@ -1,16 +1,21 @@
 """The Runtime on ONNX Runtime, on the processor or a CUDA device."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal, cast
 
 import numpy as np
 import onnxruntime as ort
+import structlog
 from numpy.typing import NDArray
 
 from service.artifact.manifest import GraphSpec
 from service.errors import DeviceUnavailable, ModelFailed
 from service.runtime.base import State, StepInput, StepOutput
+
+_log = structlog.get_logger(__name__)
 
 Device = Literal["auto", "cpu", "cuda"]
 
@@ -96,26 +101,38 @@ def _open(path: Path, config: RuntimeConfig) -> tuple[ort.InferenceSession, str]
     # The CUDA and cuDNN libraries come as wheels, outside the loader's search path.
     ort.preload_dlls()
     try:
-        session = _session(path, config, "cuda")
+        return _cuda_session(path, config), "cuda"
     except ModelFailed as error:
-        if wanted == "auto":
-            return _session(path, config, "cpu"), "cpu"
-        raise DeviceUnavailable(f"RECUR_DEVICE is cuda, but {error.message}") from error
-    return session, "cuda"
+        if wanted == "cuda":
+            raise DeviceUnavailable(f"RECUR_DEVICE is cuda, but {error.message}") from error
+        _log.warning("CUDA does not work here, using the processor", reason=error.message)
+        return _session(path, config, "cpu"), "cpu"
+
+
+def _cuda_session(path: Path, config: RuntimeConfig) -> ort.InferenceSession:
+    """All nodes on the device, or a word about those that are not."""
+    try:
+        return _session(path, config, "cuda", {"session.disable_cpu_ep_fallback": "1"})
+    except ModelFailed as refusal:
+        # Either CUDA does not work, which the second try says, or it lacks a node's kernel.
+        session = _session(path, config, "cuda")
+        _log.warning("some nodes run on the processor", reason=refusal.message)
+        return session
 
 
 def _session(
-    path: Path, config: RuntimeConfig, device: Literal["cpu", "cuda"]
+    path: Path,
+    config: RuntimeConfig,
+    device: Literal["cpu", "cuda"],
+    entries: Mapping[str, str] = MappingProxyType({}),
 ) -> ort.InferenceSession:
     options = ort.SessionOptions()
     options.intra_op_num_threads = config.threads
     options.inter_op_num_threads = 1
     options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
     options.log_severity_level = 3
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    if device == "cuda":
-        # A node that CUDA lacks is an error, never a silent trip to the processor and back.
-        options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+    for name, value in {"session.intra_op.allow_spinning": "0", **entries}.items():
+        options.add_session_config_entry(name, value)
     try:
         session = ort.InferenceSession(str(path), options, providers=[_PROVIDERS[device]])
     except Exception as error:

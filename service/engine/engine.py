@@ -180,9 +180,10 @@ class Engine:
         for sequence, advance in zip(batch.rows, advances, strict=True):
             if advance.next_inputs is not None:
                 sequence.go_on(advance.next_inputs)
-            if not advance.done and advance.error is None:
+            sequence.answered = advance.done or advance.error is not None
+            if not sequence.answered:
                 unfinished.append(sequence)
-            if advance.item is not None or advance.done or advance.error is not None:
+            if advance.item is not None or sequence.answered:
                 arrival = Arrival(sequence.key, advance.item, advance.done, advance.error)
                 deliveries.append(_Delivery(sequence.collector, arrival))
         self._scheduler.put_back(Batch(unfinished, batch.steps))
@@ -199,6 +200,7 @@ def _hand_out(deliveries: list[_Delivery]) -> None:
 
 
 def _failure(sequence: Sequence, error: RecurError) -> _Delivery:
+    sequence.answered = True
     return _Delivery(sequence.collector, Arrival(sequence.key, None, done=True, error=error))
 
 

@@ -67,6 +67,8 @@ class Sequence:
     ticket: int = field(default_factory=lambda: next(_tickets))
     """The place in the line; a new one each time that the row goes back."""
     started: bool = False
+    answered: bool = False
+    """Its last arrival is on its way to the collector: no deadline may answer it again."""
 
     @property
     def remaining(self) -> int:
@@ -75,7 +77,7 @@ class Sequence:
     @property
     def dropped(self) -> bool:
         """Whether nobody waits for it any more."""
-        return self.collector.closed
+        return self.answered or self.collector.closed
 
     def go_on(self, inputs: NDArray[Any]) -> None:
         self.inputs, self.position = inputs, 0

@@ -1,0 +1,241 @@
+"""A data plane on the small real artifacts; a test may look into, hold or break each step."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+from prometheus_client import CollectorRegistry
+
+from service.artifact.artifact import Artifact, load_artifact
+from service.dataplane.plane import DataPlane
+from service.dataplane.types import (
+    Call,
+    DataPlaneLimits,
+    Forecast,
+    GenerateRequest,
+    GenerationDone,
+    GenerationEvent,
+    Likelihood,
+    Prediction,
+    SequenceInput,
+    TextPiece,
+)
+from service.engine.engine import Engine, EngineConfig
+from service.engine.scheduler import SchedulerConfig
+from service.errors import ModelNotFound
+from service.registry.served_model import ServedModel, VerifiedModel
+from service.runtime.base import Runtime, State, StepInput, StepOutput
+from service.runtime.onnx import OnnxRuntime, RuntimeConfig
+from service.sessions.store.memory import MemoryStore, SessionsConfig
+from service.telemetry.metrics import Metrics
+from tests.service.artifacts import save_babble, save_parity, save_running_total
+from tests.service.sessions.stores import Clock
+
+SMALL = SchedulerConfig(max_rows=4, chunk_steps=4, max_padded_steps=16, lonely_padded_steps=8)
+"""So that a few rows and steps make many batches and chunks."""
+
+OnStep = Callable[[StepInput], None]
+
+
+@cache
+def _artifacts() -> dict[str, Artifact]:
+    with TemporaryDirectory() as folder:
+        saves = (save_running_total, save_babble, save_parity)
+        artifacts = [load_artifact(save(Path(folder))) for save in saves]
+        for artifact in artifacts:
+            _runtime(artifact)
+    return {artifact.manifest.name: artifact for artifact in artifacts}
+
+
+_runtimes: dict[str, OnnxRuntime] = {}
+
+
+def _runtime(artifact: Artifact) -> OnnxRuntime:
+    name = artifact.manifest.name
+    if name not in _runtimes:
+        config = RuntimeConfig(device="cpu")
+        _runtimes[name] = OnnxRuntime(artifact.model_path, artifact.manifest.graph, config)
+    return _runtimes[name]
+
+
+def direct(name: str) -> OnnxRuntime:
+    """The runtime itself, to compute what the data plane should say."""
+    return _runtime(_artifacts()[name])
+
+
+@dataclass
+class Watched:
+    """A runtime whose every step a test sees first, on the engine's thread."""
+
+    runtime: Runtime
+    on_step: OnStep
+
+    @property
+    def batch_axes(self) -> tuple[int, ...]:
+        return self.runtime.batch_axes
+
+    @property
+    def per_step(self) -> frozenset[str]:
+        return self.runtime.per_step
+
+    def initial_state(self) -> State:
+        return self.runtime.initial_state()
+
+    def step(self, step: StepInput) -> StepOutput:
+        self.on_step(step)
+        return self.runtime.step(step)
+
+
+@dataclass
+class Fixed:
+    """A registry that holds what it was given."""
+
+    served: dict[str, ServedModel]
+
+    def models(self) -> list[ServedModel]:
+        return list(self.served.values())
+
+    def get(self, ref: str) -> ServedModel:
+        if ref not in self.served:
+            raise ModelNotFound(f"no model {ref!r}", param="model")
+        return self.served[ref]
+
+    def pinned(self, name: str, version: int) -> ServedModel:
+        assert self.served[name].manifest.version == version
+        return self.served[name]
+
+
+@dataclass
+class Serving:
+    plane: DataPlane
+    sessions: MemoryStore
+    clock: Clock
+    engines: list[Engine]
+    collectors: CollectorRegistry
+
+    async def idle(self) -> None:
+        """Until nothing is in flight; the test's own timeout ends a leak."""
+        while any(engine.in_flight for engine in self.engines):  # noqa: ASYNC110 - of several
+            await asyncio.sleep(0)
+
+    def metric(self, name: str, **labels: str) -> float:
+        return self.collectors.get_sample_value(f"recur_{name}", labels) or 0.0
+
+
+@asynccontextmanager
+async def serving(
+    *,
+    on_step: OnStep = lambda step: None,
+    limits: DataPlaneLimits | None = None,
+    sessions: SessionsConfig | None = None,
+    scheduler: SchedulerConfig = SMALL,
+    max_queue: int = 4096,
+) -> AsyncIterator[Serving]:
+    """All three models. At the end nothing may be left in flight."""
+    collectors, clock = CollectorRegistry(), Clock()
+    metrics = Metrics(collectors)
+    store = MemoryStore(sessions or SessionsConfig(), metrics, now=clock)
+    served: dict[str, ServedModel] = {}
+    for name, artifact in _artifacts().items():
+        runtime = Watched(_runtime(artifact), on_step)
+        engine = Engine(
+            runtime,
+            EngineConfig(scheduler, max_queue=max_queue),
+            name=name,
+            whole=not artifact.manifest.causal,
+            metrics=metrics,
+        )
+        verified = VerifiedModel(artifact, runtime, "cpu", 0.0, 0.0)
+        served[name] = ServedModel(verified, engine, 0.0)
+    registry: Any = Fixed(served)
+    plane = DataPlane(registry, store, limits=limits or DataPlaneLimits(), metrics=metrics)
+    engines = [model.engine for model in served.values()]
+    it = Serving(plane, store, clock, engines, collectors)
+    try:
+        yield it
+        await it.idle()
+        assert it.metric("sessions", state="busy") == 0
+    finally:
+        await asyncio.gather(*(engine.close() for engine in engines))
+
+
+def call(*, tenant: str = "one", deadline: float | None = None) -> Call:
+    return Call(tenant, "test", deadline)
+
+
+def column(values: Sequence[float]) -> np.ndarray:
+    """Numbers `[time, 1]`, as the running total reads them."""
+    return np.array(values, np.float64)[:, None]
+
+
+def total_of(prediction: Prediction | Exception) -> float:
+    assert isinstance(prediction, Prediction), prediction
+    assert isinstance(prediction.answer, Forecast)
+    return float(prediction.answer.forecast[0, 0])
+
+
+def scores_of(prediction: Prediction | Exception) -> np.ndarray:
+    assert isinstance(prediction, Prediction), prediction
+    assert isinstance(prediction.answer, Likelihood)
+    return prediction.answer.token_log_likelihoods
+
+
+async def predict_one(it: Serving, model: str, value: SequenceInput) -> Prediction:
+    predictions = await it.plane.predict(model, [value], call=call())
+    (result,) = predictions.results
+    assert isinstance(result, Prediction), result
+    return result
+
+
+@dataclass
+class Generated:
+    """What a stream gave, piece by piece, and its end."""
+
+    pieces: list[TextPiece] = field(default_factory=list)
+    done: GenerationDone | None = None
+
+    @property
+    def end(self) -> GenerationDone:
+        assert self.done is not None
+        return self.done
+
+    @property
+    def text(self) -> str:
+        """Of choice 0."""
+        return self.end.choices[0].text
+
+    def streamed(self, index: int = 0) -> str:
+        return "".join(piece.text for piece in self.pieces if piece.index == index)
+
+
+async def collect(events: Any) -> Generated:
+    generated = Generated()
+    async with aclosing(events):
+        async for event in events:
+            accept(generated, event)
+    return generated
+
+
+def accept(generated: Generated, event: GenerationEvent) -> None:
+    assert generated.done is None, "nothing follows the end"
+    if isinstance(event, GenerationDone):
+        generated.done = event
+    else:
+        generated.pieces.append(event)
+
+
+async def generate(it: Serving, **request: Any) -> Generated:
+    return await collect(it.plane.generate("babble", GenerateRequest(**request), call=call()))
+
+
+async def go_on(it: Serving, session_id: str, step: int | None = None, **request: Any) -> Generated:
+    events = it.plane.session_generate(
+        session_id, GenerateRequest(**request), call=call(), step=step
+    )
+    return await collect(events)

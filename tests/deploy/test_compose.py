@@ -42,14 +42,14 @@ def test_the_port_is_the_one_that_the_service_listens_on():
     inner = SERVICE["ports"][0].rpartition(":")[2]
 
     assert int(inner) == Settings().port
-    assert f"127.0.0.1:{inner}/healthz/ready" in SERVICE["healthcheck"]["test"][-1]
     (job,) = PROMETHEUS["scrape_configs"]
     assert job["static_configs"] == [{"targets": [f"recur:{inner}"]}]
 
 
 def test_the_environment_is_valid(monkeypatch: pytest.MonkeyPatch):
     for name, value in SERVICE["environment"].items():
-        monkeypatch.setenv(name, re.sub(r"\$\{\w+:-(.*)\}", r"\1", value))
+        if value is not None:  # or it is passed on as it is
+            monkeypatch.setenv(name, value)
 
     settings = Settings()
     assert float(SERVICE["stop_grace_period"].removesuffix("s")) > settings.grace_seconds

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from service.protocols.http import OPERATIONS
 from service.settings import PREFIX, Settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -52,6 +53,14 @@ def test_every_install_is_held_to_the_constraints():
 def test_signals_reach_the_process_that_handles_them():
     assert 'ENTRYPOINT ["python", "-m", "service"]' in RUNTIME_STAGE
     assert "STOPSIGNAL SIGTERM" in RUNTIME_STAGE
+
+
+def test_the_health_check_asks_whether_it_is_ready():
+    (check,) = re.findall(r"^HEALTHCHECK .*\\\n\s*CMD (.*)$", RUNTIME_STAGE, re.MULTILINE)
+
+    assert "/healthz/ready" in check
+    assert "/healthz/ready" in {operation.path for operation in OPERATIONS}
+    assert "RECUR_PORT" in check
 
 
 def test_what_is_copied_reaches_the_builder():

@@ -53,7 +53,7 @@ def _row(result: Result) -> tuple[str, ...]:
     return (
         case.model,
         _UNITS[case.part],
-        case.load,
+        f"{case.load}: {figures.asked_rate:,.0f}/s" if figures.asked_rate else case.load,
         f"{figures.rate:,.0f}",
         f"{figures.p50_ms:.1f}",
         f"{figures.p95_ms:.1f}",

@@ -55,6 +55,8 @@ class Figures:
 
     rate: float
     """Sequences, steps or tokens a second."""
+    asked_rate: float
+    """What the open loop asked for; 0 in the closed one, which asks for all it can get."""
     p50_ms: float
     p95_ms: float
     p99_ms: float
@@ -110,12 +112,11 @@ def _part(
         load = Load(seconds, options.warm_seconds)
         figures = _measure(server, reference, _work(reference, part, lanes, options), load, limit)
         best = max(best, figures.rate)
-        yield Case(reference.manifest.name, part, f"closed, {lanes} {_noun(part)}"), figures
+        yield Case(reference.manifest.name, part, f"closed, {_count(lanes, part)}"), figures
+    units = options.tokens if part == "generate" else 1  # of one request
     for share in options.shares:
-        # A stream is one arrival and many tokens.
-        rate = best * share / (options.tokens if part == "generate" else 1)
         lanes = _OPEN_LANES if part != "generate" else 4 * options.streams
-        load = Load(seconds, options.warm_seconds, rate)
+        load = Load(seconds, options.warm_seconds, best * share / units)
         figures = _measure(server, reference, _work(reference, part, lanes, options), load, limit)
         yield Case(reference.manifest.name, part, f"open, {share:.0%} of that"), figures
 
@@ -124,8 +125,9 @@ def _lanes(part: Part, options: Options) -> int:
     return options.sessions if part == "steps" else options.streams
 
 
-def _noun(part: Part) -> str:
-    return {"predict": "clients", "steps": "sessions", "generate": "streams"}[part]
+def _count(lanes: int, part: Part) -> str:
+    noun = {"predict": "client", "steps": "session", "generate": "stream"}[part]
+    return f"{lanes} {noun}{'s' if lanes > 1 else ''}"
 
 
 def _work(reference: Reference, part: Part, lanes: int, options: Options) -> Work:
@@ -145,18 +147,21 @@ def _measure(server: Server, reference: Reference, work: Work, load: Load, limit
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         measured = runner.run(drive(server, work, load))
     checked = sum(reference.check(work.part, answers) for answers in measured.kept)
-    return _figures(work.part, measured, limit, checked)
+    return _figures(work, measured, load, limit=limit, checked=checked)
 
 
-def _figures(part: Part, measured: Measured, limit: Limit, checked: int) -> Figures:
-    units = measured.tokens if part == "generate" else len(measured.latencies)
+def _figures(work: Work, measured: Measured, load: Load, *, limit: Limit, checked: int) -> Figures:
+    generates = work.part == "generate"
+    units = measured.tokens if generates else len(measured.latencies)
     rate = units / measured.seconds
+    asked_rate = (load.rate or 0.0) * (work.lanes[0][0].num_tokens if generates else 1)
     p50, p95, p99 = _milliseconds(measured.latencies, 50, 95, 99)
     first_p50, first_p99 = _milliseconds(measured.first, 50, 99)
     (late_p99,) = _milliseconds(measured.lateness, 99)
     cpu = measured.server_cpu / units if units else 0.0
     return Figures(
         rate=rate,
+        asked_rate=asked_rate,
         p50_ms=p50,
         p95_ms=p95,
         p99_ms=p99,

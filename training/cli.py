@@ -1,5 +1,6 @@
 """The command line: names in, tables out. Decides nothing."""
 
+import logging
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -98,6 +99,8 @@ def data_command(name: Name) -> None:
 
 def main() -> None:
     """Run, and tell what went wrong in one line; anything unforeseen keeps its traceback."""
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     try:
         app()
     except (UnknownRecipe, DataError, FitError, VerificationError, ArtifactError) as error:

@@ -4,6 +4,7 @@ Everything random in an epoch follows from (seed, epoch), and every epoch ends w
 """
 
 import csv
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,11 +50,15 @@ def fit(
 ) -> None:
     """Train `task` in place; `folder` gets the last and the best checkpoint and the curve.
 
-    With `resume` the run goes on after the last whole epoch in `folder`.
+    With `resume` the run goes on after the last whole epoch in `folder`; without it, what an
+    earlier run left there is removed.
     """
     last = folder / _LAST
     if resume and not last.exists():
         raise FitError(f"nothing to resume: {last} does not exist")
+    if not resume:
+        for name in (_LAST, _BEST, _CURVE):
+            (folder / name).unlink(missing_ok=True)
     torch.set_num_threads(config.threads)
     trainer = lightning.Trainer(
         accelerator=config.accelerator,
@@ -69,7 +74,10 @@ def fit(
         enable_progress_bar=progress,
         enable_model_summary=False,
     )
-    trainer.fit(task, datamodule=_Epochs(data), ckpt_path=last if resume else None)
+    with warnings.catch_warnings():
+        # Meant: a resumed run finds its own checkpoints, and writes over them.
+        warnings.filterwarnings("ignore", message="Checkpoint directory .* exists")
+        trainer.fit(task, datamodule=_Epochs(data), ckpt_path=last if resume else None)
 
 
 def load_best(task: AnyTask, folder: Path) -> None:

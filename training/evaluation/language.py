@@ -1,4 +1,4 @@
-"""How surprised the model is by text that it never saw, in nats per token."""
+"""How surprised the model is by text that it never saw, in nats per character."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,9 +23,9 @@ def evaluate_language(data: LanguageData, runner: Runner, *, reference: str) -> 
     before = data.train_ids.numpy()
     nats = surprise(tested, runner, start=start_token(data.tokenizer))
     metric = Metric(
-        name="nats per token",
+        name="nats per character",
         value=float(nats.mean()),
-        split=f"test, {len(tested):,} tokens",
+        split=f"test, {len(tested):,} characters",
         baseline=bigram_nats(before, tested, num_tokens=data.num_tokens),
         baseline_name="bigram counts, one added",
         reference=reference,

@@ -24,8 +24,11 @@ ALONE_EQUALS_COMPANY = "alone_equals_company"
 CHUNKS_EQUAL_WHOLE = "chunks_equal_whole"
 PADDING_CHANGES_NOTHING = "padding_changes_nothing"
 
-_ROUNDING = 1e-5
-"""float32 sums in another order, over a few dozen steps."""
+_AS_TORCH = 1e-4
+"""Two runtimes round apart, and trained weights widen it from step to step; the service allows
+as much between two machines."""
+_AS_ITSELF = 1e-5
+"""One runtime that sums in another order."""
 _SHAPES = ((1, 1), (1, 7), (2, 1), (3, 9), (5, 33), (8, 64))
 """(rows, steps) of the ragged batches that are compared with torch."""
 _ROWS, _STEPS = 32, 64
@@ -82,13 +85,13 @@ def verify(network: Network, graph: Graph, *, seed: int = 0) -> dict[str, float]
 
 
 def _allowed(network: Network, claim: str) -> float:
-    """Exact, but against torch, for the plain RNN operator (it takes another path for one row),
-    and for heads that torch exported."""
+    """Exact, but for the plain RNN operator, which takes another path for one row, and for
+    networks that see a whole sequence, whose heads sum over time."""
     stack = _stack(network)
     exact = stack.cell in ("lstm", "gru") and not stack.fused.bidirectional
-    if claim == PADDING_CHANGES_NOTHING:
-        return 0.0
-    return 0.0 if exact and claim != ONNX_EQUALS_TORCH else _ROUNDING
+    if claim == ONNX_EQUALS_TORCH:
+        return _AS_TORCH
+    return 0.0 if exact or claim == PADDING_CHANGES_NOTHING else _AS_ITSELF
 
 
 def _from_torch(network: Network, runner: Runner, draw: np.random.Generator) -> float:

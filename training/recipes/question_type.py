@@ -20,7 +20,8 @@ def question_type() -> RunConfig:
         optim=OptimConfig(learning_rate=3e-3, max_epochs=15, weight_decay=0.1, label_smoothing=0.1),
         references=(
             Reference(
-                "BLSTM-2DCNN 96.1 % accuracy, with word vectors pre-trained on other text",
+                "BLSTM-2DCNN 96.1 % accuracy (most published results start from word vectors "
+                "pre-trained on other text, this model does not)",
                 "NLP-progress",
             ),
         ),

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
-from torchmetrics.classification import MulticlassAccuracy
+from torchmetrics.functional.classification import multiclass_accuracy
 
 from training.config import RunConfig
 from training.data.batches import Batch
 from training.nn.models import SequenceClassifier
-from training.tasks.task import Task
+from training.tasks.task import VALIDATION_LOSS, Task
 
 VALIDATION_ACCURACY = "validation_accuracy"
 
@@ -26,7 +26,6 @@ class Classification(Task):
         self, network: SequenceClassifier, config: RunConfig, class_of_kind: Sequence[int]
     ) -> None:
         super().__init__(network, config)
-        self.accuracy = MulticlassAccuracy(network.head.num_classes, average="micro")
         self.register_buffer("class_of_kind", torch.tensor(class_of_kind))
 
     def loss(self, batch: Batch) -> Tensor:
@@ -36,12 +35,13 @@ class Classification(Task):
         loss = cross_entropy(classes, self._classes(batch), label_smoothing=smoothing)
         return loss + cross_entropy(kinds, batch.targets, label_smoothing=smoothing)
 
-    def validation_loss(self, batch: Batch) -> Tensor:
-        """Nats per label, and the accuracy beside it."""
-        logits = self.network(batch.inputs, batch.lengths).outputs
-        self.accuracy(logits, self._classes(batch))
-        self.log(VALIDATION_ACCURACY, self.accuracy, on_epoch=True, on_step=False, prog_bar=True)
-        return cross_entropy(logits, self._classes(batch))
+    def validation_figures(self, batch: Batch) -> dict[str, Tensor]:
+        """Nats per class and accuracy: what serving will be asked for, without the kinds."""
+        logits, classes = self.network(batch.inputs, batch.lengths).outputs, self._classes(batch)
+        accuracy = multiclass_accuracy(
+            logits, classes, num_classes=self.network.head.num_classes, average="micro"
+        )
+        return {VALIDATION_LOSS: cross_entropy(logits, classes), VALIDATION_ACCURACY: accuracy}
 
     def _classes(self, batch: Batch) -> Tensor:
         """The targets are kinds, `[batch]`; these are their classes."""

@@ -28,9 +28,9 @@ class Task(lightning.LightningModule):
         """The mean loss of a batch that training lowers."""
         raise NotImplementedError
 
-    def validation_loss(self, batch: Batch) -> Tensor:
-        """The mean loss that chooses the epoch."""
-        return self.loss(batch)
+    def validation_figures(self, batch: Batch) -> dict[str, Tensor]:
+        """Means over the batch's targets; `VALIDATION_LOSS` chooses the epoch."""
+        return {VALIDATION_LOSS: self.loss(batch)}
 
     def on_train_epoch_start(self) -> None:
         """Dropout of an epoch is the same whether or not the run was killed before it."""
@@ -42,8 +42,8 @@ class Task(lightning.LightningModule):
         return loss
 
     def validation_step(self, batch: Batch) -> None:
-        loss = self.validation_loss(batch)
-        self._log_mean(VALIDATION_LOSS, loss, batch)
+        for name, value in self.validation_figures(batch).items():
+            self._log_mean(name, value, batch)
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         optim = self.config.optim

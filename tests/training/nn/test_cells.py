@@ -12,9 +12,7 @@ ROUNDING = 1e-6
 
 
 def weights_of(layer: nn.RNNBase) -> CellWeights:
-    return CellWeights(
-        layer.weight_ih_l0, layer.weight_hh_l0, layer.bias_ih_l0, layer.bias_hh_l0
-    )
+    return CellWeights(layer.weight_ih_l0, layer.weight_hh_l0, layer.bias_ih_l0, layer.bias_hh_l0)
 
 
 def inputs() -> Tensor:

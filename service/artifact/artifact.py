@@ -46,15 +46,12 @@ class Artifact:
     manifest: Manifest
     text: Text | None
     probe: ProbeData
+    digest: str
+    """sha256 over the manifest as it was read: it covers the checksums of all other files."""
 
     @property
     def model_path(self) -> Path:
         return self.folder / self.manifest.graph.file
-
-    @property
-    def digest(self) -> str:
-        """sha256 over the manifest: it covers the checksums of all other files."""
-        return digest((self.folder / MANIFEST_FILE).read_bytes())
 
 
 def digest(data: bytes) -> str:
@@ -64,6 +61,7 @@ def digest(data: bytes) -> str:
 def load_artifact(folder: Path) -> Artifact:
     """Read and check `folder`. Raises ArtifactError that names the file and the field."""
     manifest = read_manifest(folder)
+    manifest_digest = digest(_read(folder, MANIFEST_FILE))
     for name, expected in manifest.files.items():
         if digest(_read(folder, name)) != expected:
             raise ArtifactError(
@@ -81,7 +79,7 @@ def load_artifact(folder: Path) -> Artifact:
                 file=manifest.input.tokenizer,
                 field="input.num_tokens",
             )
-    return Artifact(folder, manifest, text, _read_probe(folder, manifest))
+    return Artifact(folder, manifest, text, _read_probe(folder, manifest), manifest_digest)
 
 
 def read_manifest(folder: Path) -> Manifest:

@@ -9,6 +9,8 @@ from service.artifact.manifest import MANIFEST_FILE
 from service.errors import ArtifactError, ModelNotFound
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+_VERSION = re.compile(r"[1-9][0-9]{0,8}")
+"""As a folder is named: one way to write each number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,7 @@ def scan(models_dir: Path) -> dict[str, list[int]]:
         versions = [
             int(version.name)
             for version in model.iterdir()
-            if version.name.isdecimal() and (version / MANIFEST_FILE).is_file()
+            if _VERSION.fullmatch(version.name) and (version / MANIFEST_FILE).is_file()
         ]
         if versions:
             found[model.name] = sorted(versions)

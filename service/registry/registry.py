@@ -48,7 +48,7 @@ class Registry:
         self._metrics = metrics
         self._current: dict[str, ServedModel] = {}
         self._draining: dict[tuple[str, int], ServedModel] = {}
-        self._drains: set[asyncio.Task[None]] = set()
+        self._drains: dict[tuple[str, int], asyncio.Task[None]] = {}
         self._failed: dict[tuple[str, int], int] = {}
         self._errors: dict[str, str] = {}
         self._wanted: frozenset[str] = frozenset()
@@ -117,11 +117,15 @@ class Registry:
         """Refresh for ever."""
         while self._config.poll_seconds > 0:
             await asyncio.sleep(self._config.poll_seconds)
-            await self.refresh()
+            try:
+                await self.refresh()
+            except OSError as error:
+                # Someone moves folders under our feet: what serves goes on, the next look tells.
+                _log.warning("models folder not readable", reason=str(error))
 
     async def close(self, timeout_seconds: float) -> None:
         """Let work in flight end, within the time, and stop every engine."""
-        for task in self._drains:
+        for task in self._drains.values():
             task.cancel()
         everything = [*self._current.values(), *self._draining.values()]
         await asyncio.gather(*(model.engine.drain(timeout_seconds) for model in everything))
@@ -142,6 +146,9 @@ class Registry:
         return targets
 
     async def _load(self, name: str, version: int) -> None:
+        if (name, version) in self._draining:
+            self._swap_in(self._take_back(name, version))
+            return
         folder = self._config.models_dir / name / str(version)
         changed = await asyncio.to_thread(_changed_at, folder)
         if self._failed.get((name, version)) == changed:
@@ -178,10 +185,14 @@ class Registry:
             probe_difference=verified.probe_difference,
         )
         if old is not None:
-            self._draining[manifest.name, old.manifest.version] = old
-            task = asyncio.create_task(self._drain(old))
-            self._drains.add(task)
-            task.add_done_callback(self._drains.discard)
+            key = (manifest.name, old.manifest.version)
+            self._draining[key] = old
+            self._drains[key] = asyncio.create_task(self._drain(old))
+
+    def _take_back(self, name: str, version: int) -> ServedModel:
+        """The version that drains, to serve again with its sessions: a rollback loses nothing."""
+        self._drains.pop((name, version)).cancel()
+        return self._draining.pop((name, version))
 
     async def _drain(self, old: ServedModel) -> None:
         """Wait for the rows and sessions of a replaced version, then end it."""
@@ -194,13 +205,20 @@ class Registry:
             await asyncio.sleep(_DRAIN_POLL_SECONDS)
         for session in self._sessions.of_version(name, version):
             self._sessions.end(session, "lost")
-        await old.engine.close()
-        self._draining.pop((name, version), None)
+        # From here nothing finds it, and it cannot be taken back.
+        del self._draining[name, version]
         labels = (name, str(version), old.manifest.task.value, old.verified.device)
         self._metrics.model_info.remove(*labels)
+        await old.engine.close()
         _log.info("model drained", model=name, version=version)
 
 
 def _changed_at(folder: Path) -> int:
-    """When anything in the folder last changed, in nanoseconds."""
-    return max((path.stat().st_mtime_ns for path in (folder, *folder.iterdir())), default=0)
+    """When anything in the folder last changed, in nanoseconds; 0 if it is gone.
+
+    Of the entries themselves: a link may lead nowhere. And no tool can set this time back.
+    """
+    try:
+        return max(path.lstat().st_ctime_ns for path in (folder, *folder.iterdir()))
+    except OSError:
+        return 0

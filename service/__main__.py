@@ -80,6 +80,7 @@ async def _serve(settings: Settings) -> bool:
         access_log=False,
         log_config=None,
         server_header=False,
+        proxy_headers=False,
         lifespan="on",
     )
     return await _Server(config, service).serve_until_stopped()

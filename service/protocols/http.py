@@ -2,16 +2,19 @@
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
+from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
 from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
+from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import ASGIApp
 
 from service.dataplane.plane import DataPlane
 from service.errors import ClientError, MalformedRequest, RecurError
@@ -55,12 +58,12 @@ def create_http_app(
 ) -> FastAPI:
     """Operations are plain endpoints: FastAPI's own cost three times as much as a small model."""
     front = Front(plane=plane, auth=auth, health=health, metrics=metrics, config=config)
-    app = FastAPI(
+    app = _Application(
         title="Recur",
         version=_version(),
         description="Recurrent networks, served with their state.",
         routes=list(routes(front, OPERATIONS)),
-        middleware=[Middleware(Edge, metrics=metrics, access_log=config.access_log)],
+        edge=partial(Edge, metrics=metrics, access_log=config.access_log),
         exception_handlers={
             RecurError: _on_recur_error,
             HTTPException: _on_http_exception,
@@ -80,6 +83,20 @@ def create_http_app(
 
     app.openapi = openapi
     return app
+
+
+class _Application(FastAPI):
+    """FastAPI with the layers that it needs, and without those that the edge makes superfluous:
+    they would cost each request more than its routing does.
+    """
+
+    def __init__(self, *, edge: Callable[[ASGIApp], Edge], **settings: Any) -> None:
+        super().__init__(**settings)
+        self._edge = edge
+
+    def build_middleware_stack(self) -> ASGIApp:
+        inner = AsyncExitStackMiddleware(self.router)  # FastAPI's path operations ask for it
+        return self._edge(ExceptionMiddleware(inner, handlers=self.exception_handlers))
 
 
 async def _on_recur_error(request: Request, error: Exception) -> Response:

@@ -10,6 +10,7 @@ import structlog
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from service.dataplane.plane import DataPlane
 from service.dataplane.types import Call
@@ -95,19 +96,26 @@ def routes(front: Front, operations: Iterable[Operation]) -> list[Route]:
     for operation in operations:
         paths.setdefault(operation.path, {})[operation.method] = operation
     return [
-        Route(path, _endpoint(front, methods), methods=list(methods), name=path)
+        Route(path, _Endpoint(front, methods), methods=_with_head(methods), name=path)
         for path, methods in paths.items()
     ]
 
 
-def _endpoint(
-    front: Front, methods: Mapping[str, Operation]
-) -> Callable[[Request], Awaitable[Response]]:
-    if "GET" in methods:
-        methods = {"HEAD": methods["GET"], **methods}
+class _Endpoint:
+    """The operations of one path, as an ASGI application: a function would be wrapped in layers."""
 
-    async def endpoint(request: Request) -> Response:
-        operation = methods[request.method]
+    def __init__(self, front: Front, methods: Mapping[str, Operation]) -> None:
+        self._front = front
+        self._methods = {"HEAD": methods["GET"], **methods} if "GET" in methods else methods
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive, send)
+        operation = self._methods[request.method]
+        response = await self._answer(operation, request)
+        await response(scope, receive, send)
+
+    async def _answer(self, operation: Operation, request: Request) -> Response:
+        front = self._front
         exchange = exchange_of(request.scope)
         exchange.route = operation.path
         try:
@@ -121,7 +129,9 @@ def _endpoint(
             if exchange.model is None and "model" in request.path_params:
                 exchange.model = _known_model(front.plane, request.path_params["model"])
 
-    return endpoint
+
+def _with_head(methods: Mapping[str, Operation]) -> list[str]:
+    return ["HEAD", *methods] if "GET" in methods else list(methods)
 
 
 def _known_model(plane: DataPlane, ref: str) -> str | None:

@@ -72,9 +72,11 @@ def _must_be_live(store: MemoryStore, session: Session) -> None:
 
 
 async def _take_turn(session: Session, deadline: float | None) -> None:
-    timeout = None if deadline is None else deadline - time.monotonic()
+    if deadline is None:
+        await session.turn.acquire()
+        return
     try:
-        async with asyncio.timeout(timeout):
+        async with asyncio.timeout(deadline - time.monotonic()):
             await session.turn.acquire()
     except TimeoutError as error:
         raise DeadlineExceeded("the deadline passed while earlier steps ran") from error

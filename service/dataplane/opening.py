@@ -61,12 +61,14 @@ def initial_state(
             )
     tensors: list[NDArray[np.float32]] = []
     for spec, zero in zip(specs, start.tensors, strict=True):
-        tensor = given.get(spec.input, zero)
+        with np.errstate(over="ignore"):
+            # A copy, so that the session's state is nobody else's to change.
+            tensor = np.array(given.get(spec.input, zero), dtype=np.float32)
         if tensor.shape != spec.row_shape or not np.isfinite(tensor).all():
             raise InvalidInput(
-                f"must be finite numbers of shape {list(spec.row_shape)}",
+                f"must be finite numbers (float32) of shape {list(spec.row_shape)}",
                 param=f"initial_state.{spec.input}",
                 details={"shape": list(spec.row_shape)},
             )
-        tensors.append(tensor.astype(np.float32, copy=False))
+        tensors.append(tensor)
     return SessionState(tuple(tensors), start.pending_token)

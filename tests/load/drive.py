@@ -55,6 +55,8 @@ class Measured:
     client_cpu: float
     other_cpu: float
     """Of all other processes of the machine."""
+    rows_a_call: float
+    """Mean rows of the runtime's calls, the warm-up's included."""
     kept: tuple[tuple[Answer, ...], ...]
     """By lane, the first answers of the first lanes since the very beginning, to be checked."""
 
@@ -95,6 +97,7 @@ class _Run:
         self._samples = _Samples()
         self._kept: list[list[Answer]] = [[] for _ in work.lanes[:_KEPT_LANES]]
         self._measuring = False
+        self._calls = server.calls(work.model)
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def connect(self) -> None:
@@ -189,6 +192,7 @@ class _Run:
     def _measured(self, before: _Usage, after: _Usage) -> Measured:
         server = after.server - before.server
         client = after.client - before.client
+        calls = self._server.calls(self._work.model)
         return Measured(
             seconds=after.at - before.at,
             latencies=np.array(self._samples.latencies),
@@ -198,6 +202,7 @@ class _Run:
             server_cpu=server,
             client_cpu=client,
             other_cpu=max(0.0, after.machine - before.machine - server - client),
+            rows_a_call=(calls.rows - self._calls.rows) / max(1, calls.count - self._calls.count),
             kept=tuple(map(tuple, self._kept)),
         )
 

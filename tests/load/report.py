@@ -17,7 +17,7 @@ _ROOT = Path(__file__).resolve().parents[2]
 _PACKAGES = ("onnxruntime", "uvicorn", "starlette", "fastapi", "uvloop", "numpy")
 _COLUMNS = (
     "model", "what", "load", "/s", "p50", "p95", "p99 ms", "first p50 ms",
-    "CPU us", "x limit's", "server / client / other cores", "limit /s", "share",
+    "rows a call", "CPU us", "x limit's", "server / client / other cores", "limit /s", "share",
 )  # fmt: skip
 _UNITS = {"predict": "sequences", "steps": "steps", "generate": "tokens"}
 
@@ -59,6 +59,7 @@ def _row(result: Result) -> tuple[str, ...]:
         f"{figures.p95_ms:.1f}",
         f"{figures.p99_ms:.1f}",
         f"{figures.first_p50_ms:.1f}" if case.part == "generate" else "",
+        f"{figures.rows_a_call:.1f}",
         f"{figures.cpu_us:,.0f}",
         f"{figures.cpu_times:.2f}",
         f"{figures.server_cores:.2f} / {figures.client_cores:.2f} / {figures.other_cores:.2f}",

@@ -2,23 +2,34 @@
 
 import http.client
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 _ROOT = Path(__file__).resolve().parents[2]
 _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
+_ROWS = re.compile(r'^recur_batch_rows_(count|sum)\{model="([^"]+)"\} (\S+)$', re.MULTILINE)
 _START_SECONDS, _STOP_SECONDS = 120.0, 30.0
 
 
 class ServerFailed(Exception):
     """The server did not start, or did not end as it should; the text has its log's end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Calls:
+    """Of the runtime: how many, and with how many rows in all."""
+
+    count: float
+    rows: float
 
 
 class Server:
@@ -76,9 +87,15 @@ class Server:
         """Of all its threads, in user and in kernel mode, since it started."""
         return cpu_seconds(self.pid)
 
+    def calls(self, model: str) -> Calls:
+        """Of the runtime for `model`, since the server started."""
+        text = _get(self.port, "/metrics").body
+        values = {kind: float(value) for kind, name, value in _ROWS.findall(text) if name == model}
+        return Calls(values.get("count", 0.0), values.get("sum", 0.0))
+
     def _wait_until_ready(self) -> None:
         ends = time.monotonic() + _START_SECONDS
-        while not _is_ready(self.port):
+        while _get(self.port, "/healthz/ready").status != 200:
             if self._process.poll() is not None or time.monotonic() > ends:
                 raise ServerFailed(f"the server did not become ready\n{self._log_end()}")
             time.sleep(0.05)
@@ -113,12 +130,20 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _is_ready(port: int) -> bool:
+@dataclass(frozen=True, slots=True)
+class _Page:
+    status: int
+    body: str
+
+
+def _get(port: int, path: str) -> _Page:
+    """Status 0 where nobody listens yet."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
     try:
-        connection.request("GET", "/healthz/ready")
-        return connection.getresponse().status == 200
+        connection.request("GET", path)
+        response = connection.getresponse()
+        return _Page(response.status, response.read().decode())
     except OSError:
-        return False
+        return _Page(0, "")
     finally:
         connection.close()

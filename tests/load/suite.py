@@ -68,6 +68,8 @@ class Figures:
     server_cores: float
     client_cores: float
     other_cores: float
+    rows_a_call: float
+    """Mean rows of the runtime's calls."""
     limit_rate: float
     limit_share: float
     """Rate as a share of the limit's."""
@@ -172,6 +174,7 @@ def _figures(work: Work, measured: Measured, load: Load, *, limit: Limit, checke
         server_cores=measured.server_cpu / measured.seconds,
         client_cores=measured.client_cpu / measured.seconds,
         other_cores=measured.other_cpu / measured.seconds,
+        rows_a_call=measured.rows_a_call,
         limit_rate=limit.rate,
         limit_share=rate / limit.rate,
         cpu_times=cpu / limit.cpu_seconds,

@@ -77,6 +77,8 @@ def fit(
     with warnings.catch_warnings():
         # Meant: a resumed run finds its own checkpoints, and writes over them.
         warnings.filterwarnings("ignore", message="Checkpoint directory .* exists")
+        # Lightning still asks torch the old way.
+        warnings.filterwarnings("ignore", message=".*LeafSpec.* is deprecated")
         trainer.fit(task, datamodule=_Epochs(data), ckpt_path=last if resume else None)
 
 

@@ -36,7 +36,7 @@ class CutOff(Sequence[Batch]):
     def __len__(self) -> int:
         return len(self._batches)
 
-    def __getitem__(self, index):  # noqa: ANN001
+    def __getitem__(self, index):
         return self._batches[index]
 
     def __iter__(self) -> Iterator[Batch]:
@@ -163,6 +163,15 @@ def test_mixed_precision_learns_too(tmp_path: Path):
     config = replace(find_recipe("tiny-language"), precision="bf16-mixed")
     train(config, Folders(runs=tmp_path))
     losses = [point.figures[VALIDATION_LOSS] for point in read_curve(tmp_path / config.name)]
+    assert losses[-1] < losses[0]
+
+
+@pytest.mark.slow
+def test_two_devices_train_one_model_together(tmp_path: Path):
+    command = [sys.executable, "-m", "training", "train", "tiny-questions", "--devices", "2"]
+    subprocess.run([*command, "--runs", str(tmp_path)], check=True, capture_output=True)
+    losses = [point.figures[VALIDATION_LOSS] for point in read_curve(tmp_path / "tiny-questions")]
+    assert len(losses) == 3
     assert losses[-1] < losses[0]
 
 

@@ -97,8 +97,8 @@ def length_buckets(lengths: Sequence[int], batch_size: int, *, seed: int) -> lis
 def share(batches: Sequence[list[int]], shard: Shard) -> list[list[int]]:
     """The shard's batches; the first few are dealt again so that all shards get as many."""
     each = -(-len(batches) // shard.count)
-    dealt = [*batches, *batches[: each * shard.count - len(batches)]]
-    return dealt[shard.index :: shard.count]
+    places = range(shard.index, each * shard.count, shard.count)
+    return [batches[place % len(batches)] for place in places]
 
 
 _BATCHES_IN_POOL = 20

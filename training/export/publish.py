@@ -94,10 +94,10 @@ def _provenance(config: RunConfig, data: AnyData, findings: Findings) -> Provena
 
 
 def _commit() -> str:
-    """The commit of the code that exports, `-dirty` if training differs from it."""
+    """The last commit that changed training, `-dirty` if the files differ from it."""
     here = Path(__file__).parent.parent
     try:
-        head = _git(here, "rev-parse", "HEAD")
+        head = _git(here, "log", "-1", "--format=%H", "--", ".")
         changed = _git(here, "status", "--porcelain", "--", ".")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"

@@ -1,4 +1,4 @@
-"""What is published loads, answers as it did, and is a version for ever; what fails is not written."""
+"""What is published loads, answers as it did, and never changes; what fails is not written."""
 
 from dataclasses import replace
 from pathlib import Path

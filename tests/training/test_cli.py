@@ -1,0 +1,70 @@
+"""The command line does what a newcomer types first."""
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from service.artifact.artifact import load_artifact
+from training.cli import app, main
+from training.fit import read_curve
+from training.recipes.registry import recipes
+
+
+def run(*words: str) -> str:
+    result = CliRunner(env={"COLUMNS": "200"}).invoke(app, list(words), catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_list_names_every_recipe():
+    listed = run("train", "--list")
+    assert all(name in listed for name in recipes())
+
+
+def test_data_is_described_with_its_licence():
+    described = run("data", "tiny_series")
+    for said in ("train", "rows 0 to 399", "licence", "generated"):
+        assert said in described
+
+
+@pytest.mark.slow
+def test_train_resume_evaluate_export_and_publish(tmp_path: Path):
+    runs, models = ("--runs", str(tmp_path / "runs")), ("--models", str(tmp_path / "models"))
+    run("train", "tiny_language", "--max-epochs", "1", "--seed", "0", *runs)
+    run("train", "tiny-language", "--resume", "--max-epochs", "2", *runs)
+    assert len(read_curve(tmp_path / "runs" / "tiny-language")) == 2
+
+    of_run = run("evaluate", "tiny-language", *runs, *models)
+    assert str(tmp_path / "runs") in of_run
+    assert "bigram" in of_run
+
+    run("export", "tiny-language", str(tmp_path / "out"), *runs, *models)
+    assert load_artifact(tmp_path / "out").manifest.name == "tiny-language"
+    assert "tiny-language/1" in run("publish", "tiny-language", *runs, *models)
+    assert "models/tiny-language/1" in run("evaluate", "tiny-language", *runs, *models)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["train", "no-such"], "no recipe 'no-such'"),
+        (["train", "tiny-language", "--resume"], "nothing to resume"),
+        (["publish", "tiny-language"], "no trained model"),
+    ],
+)
+def test_what_went_wrong_is_one_line(
+    words: list[str],
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["recur", *words])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    assert stopped.value.code == 1
+    error = capsys.readouterr().err
+    assert said in error
+    assert "Traceback" not in error

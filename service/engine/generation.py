@@ -73,10 +73,12 @@ class StopText:
     def push(self, text: str) -> str:
         """The part of all text so far that is now certain to be before any stop string."""
         self._held += text
-        found = [at for at in (self._held.find(stop) for stop in self._stop) if at >= 0]
+        found = [(at + len(stop), at) for stop in self._stop if (at := self._held.find(stop)) >= 0]
         if found:
             self.found = True
-            text, self._held = self._held[: min(found)], ""
+            # The one that is whole first: the cut must not depend on where the pieces begin.
+            _, at = min(found)
+            text, self._held = self._held[:at], ""
             return text
         keep = max((self._overlap(stop) for stop in self._stop), default=0)
         cut = len(self._held) - keep

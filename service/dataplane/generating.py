@@ -87,8 +87,8 @@ def plan(
     text, output = text_model(model)
     defaults = output.sampling
     max_tokens = _pick(request.max_tokens, min(defaults.max_tokens, limits.max_tokens))
-    _check("max_tokens", max_tokens, 1, limits.max_tokens)
-    _check("n", request.n, 1, limits.max_choices)
+    _check("max_tokens", max_tokens, 1, limits.max_tokens, setting="RECUR_MAX_TOKENS")
+    _check("n", request.n, 1, limits.max_choices, setting="RECUR_MAX_CHOICES")
     temperature = _pick(request.temperature, defaults.temperature)
     _check("temperature", temperature, 0.0, 100.0)
     top_k = _pick(request.top_k, defaults.top_k)
@@ -98,8 +98,9 @@ def plan(
     _check("repetition_penalty", request.repetition_penalty, 0.01, 100.0)
     seed = secrets.randbits(63) if request.seed is None else request.seed
     _check("seed", seed, 0, _MAX_SEED)
-    _check("logprobs", request.logprobs or 0, 0, limits.max_logprobs)
-    _check("stop", len(request.stop), 0, limits.max_stop_strings)
+    num_logprobs, num_stops = request.logprobs or 0, len(request.stop)
+    _check("logprobs", num_logprobs, 0, limits.max_logprobs, setting="RECUR_MAX_LOGPROBS")
+    _check("stop", num_stops, 0, limits.max_stop_strings, setting="RECUR_MAX_STOP_STRINGS")
     if not all(request.stop):
         raise InvalidInput("a stop string must not be empty", param="stop")
     sampling = SamplingParams(temperature, top_k, top_p, request.repetition_penalty, seed)
@@ -241,10 +242,11 @@ def _pick(value: T | None, default: T) -> T:
     return default if value is None else value
 
 
-def _check(name: str, value: float, low: float, high: float) -> None:
+def _check(name: str, value: float, low: float, high: float, *, setting: str = "") -> None:
+    """`setting` is the one that the upper limit comes from, if one does."""
     if not low <= value <= high:
         raise InvalidInput(
-            f"{name} is {value}; it must be in {low}..{high}",
+            f"{name} is {value}; it must be in {low}..{high}" + (setting and f" ({setting})"),
             param=name,
             details={"min": low, "max": high},
         )

@@ -69,6 +69,13 @@ def direct(name: str) -> OnnxRuntime:
     return _runtime(_artifacts()[name])
 
 
+def tokens_of(text: str) -> list[int]:
+    """As `babble` reads it."""
+    tokenizer = _artifacts()["babble"].text
+    assert tokenizer is not None
+    return tokenizer.encode(text).tolist()
+
+
 @dataclass
 class Watched:
     """A runtime whose every step a test sees first, on the engine's thread."""

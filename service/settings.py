@@ -11,7 +11,9 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from service.dataplane.types import DataPlaneLimits
 from service.engine.engine import EngineConfig
 from service.engine.scheduler import SchedulerConfig
+from service.errors import ModelNotFound
 from service.protocols.operation import HttpConfig
+from service.registry.disk import ModelRef
 from service.registry.registry import RegistryConfig
 from service.runtime.onnx import RuntimeConfig
 from service.sessions.store.memory import SessionsConfig
@@ -21,7 +23,7 @@ _API_KEY = re.compile(r"([A-Za-z0-9._-]{1,64}):([0-9a-fA-F]{64})")
 _OF_TRAINING = {"RECUR_DATA_DIR", "RECUR_CACHE_DIR"}
 
 Count = Annotated[int, Field(ge=1)]
-Seconds = Annotated[float, Field(gt=0)]
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Names = Annotated[tuple[str, ...], NoDecode]
 
 
@@ -53,7 +55,7 @@ class Settings(BaseSettings):
     """The folder of artifacts, `name/version/`."""
     models: Names = ()
     """Models to serve, `name` or `name@version`, separated by commas; empty is all."""
-    models_poll_seconds: Annotated[float, Field(ge=0)] = 5.0
+    models_poll_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 5.0
     """How often the folder is looked at for new versions; 0 is never."""
     models_drain_seconds: Seconds = 600.0
     """How long a replaced version waits for its sessions before it ends them."""
@@ -118,6 +120,17 @@ class Settings(BaseSettings):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
 
+    @field_validator("models")
+    @classmethod
+    def _models_are_named_once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        try:
+            names = [ModelRef.parse(text).name for text in value]
+        except ModelNotFound as error:
+            raise ValueError(f"each must be name or name@version: {error.message}") from error
+        if len(set(names)) < len(names):
+            raise ValueError("each model may be named once: one version of it is served")
+        return value
+
     @field_validator("api_keys")
     @classmethod
     def _api_keys_are_hashed(cls, value: tuple[str, ...]) -> tuple[str, ...]:
@@ -127,9 +140,15 @@ class Settings(BaseSettings):
         return value
 
     @model_validator(mode="after")
-    def _a_request_fits_the_queue(self) -> "Settings":
+    def _parts_agree(self) -> "Settings":
         if max(self.max_sequences, self.max_choices) > self.max_queue:
             raise ValueError("RECUR_MAX_SEQUENCES and RECUR_MAX_CHOICES must fit RECUR_MAX_QUEUE")
+        if self.chunk_steps > self.max_padded_steps:
+            raise ValueError("RECUR_CHUNK_STEPS must fit RECUR_MAX_PADDED_STEPS")
+        if self.session_ttl_seconds > self.session_max_ttl_seconds:
+            raise ValueError(
+                "RECUR_SESSION_TTL_SECONDS must not exceed RECUR_SESSION_MAX_TTL_SECONDS"
+            )
         return self
 
     def registry(self) -> RegistryConfig:
@@ -148,6 +167,7 @@ class Settings(BaseSettings):
             max_rows=self.max_rows,
             chunk_steps=self.chunk_steps,
             max_padded_steps=self.max_padded_steps,
+            lonely_padded_steps=min(SchedulerConfig().lonely_padded_steps, self.max_padded_steps),
         )
         return EngineConfig(scheduler, max_queue=self.max_queue)
 

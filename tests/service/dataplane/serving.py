@@ -1,7 +1,7 @@
 """A data plane on the small real artifacts; a test may look into, hold or break each step."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import cache
@@ -44,34 +44,35 @@ OnStep = Callable[[StepInput], None]
 
 
 @cache
-def _artifacts() -> dict[str, Artifact]:
+def small_artifacts() -> dict[str, Artifact]:
     with TemporaryDirectory() as folder:
         saves = (save_running_total, save_babble, save_parity)
         artifacts = [load_artifact(save(Path(folder))) for save in saves]
         for artifact in artifacts:
-            _runtime(artifact)
+            runtime_of(artifact)  # while its files are there
     return {artifact.manifest.name: artifact for artifact in artifacts}
 
 
 _runtimes: dict[str, OnnxRuntime] = {}
+"""By the artifact's digest: a graph is loaded once."""
 
 
-def _runtime(artifact: Artifact) -> OnnxRuntime:
-    name = artifact.manifest.name
-    if name not in _runtimes:
-        config = RuntimeConfig(device="cpu")
-        _runtimes[name] = OnnxRuntime(artifact.model_path, artifact.manifest.graph, config)
-    return _runtimes[name]
+def runtime_of(artifact: Artifact) -> OnnxRuntime:
+    if artifact.digest not in _runtimes:
+        _runtimes[artifact.digest] = OnnxRuntime(
+            artifact.model_path, artifact.manifest.graph, RuntimeConfig(device="cpu")
+        )
+    return _runtimes[artifact.digest]
 
 
 def direct(name: str) -> OnnxRuntime:
     """The runtime itself, to compute what the data plane should say."""
-    return _runtime(_artifacts()[name])
+    return runtime_of(small_artifacts()[name])
 
 
 def tokens_of(text: str) -> list[int]:
     """As `babble` reads it."""
-    tokenizer = _artifacts()["babble"].text
+    tokenizer = small_artifacts()["babble"].text
     assert tokenizer is not None
     return tokenizer.encode(text).tolist()
 
@@ -137,6 +138,7 @@ class Serving:
 
 @asynccontextmanager
 async def serving(
+    artifacts: Iterable[Artifact] = (),
     *,
     on_step: OnStep = lambda step: None,
     limits: DataPlaneLimits | None = None,
@@ -144,13 +146,14 @@ async def serving(
     scheduler: SchedulerConfig = SMALL,
     max_queue: int = 4096,
 ) -> AsyncIterator[Serving]:
-    """All three models. At the end nothing may be left in flight."""
+    """The small models, if no others are given. At the end nothing may be left in flight."""
     collectors, clock = CollectorRegistry(), Clock()
     metrics = Metrics(collectors)
     store = MemoryStore(sessions or SessionsConfig(), metrics, now=clock)
     served: dict[str, ServedModel] = {}
-    for name, artifact in _artifacts().items():
-        runtime = Watched(_runtime(artifact), on_step)
+    for artifact in artifacts or small_artifacts().values():
+        name = artifact.manifest.name
+        runtime = Watched(runtime_of(artifact), on_step)
         engine = Engine(
             runtime,
             EngineConfig(scheduler, max_queue=max_queue),

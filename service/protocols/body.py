@@ -5,6 +5,7 @@ a value of the right type that is out of range is invalid (422).
 """
 
 import json
+import math
 import re
 from typing import Any, Generic, TypeVar
 
@@ -24,6 +25,10 @@ _JSON_TYPES = {
     "application/x-www-form-urlencoded",  # what `curl -d` says of any body
     "text/plain",
 }
+
+
+_NON_FINITE = re.compile(rb"NaN|Infinity")
+_MAX_SEARCHED_BYTES = 1 << 16
 
 
 class BodyTooLarge(TooLarge):
@@ -53,7 +58,7 @@ class BodyDecoder(Generic[S]):
         except msgspec.ValidationError as error:
             raise validation_error(error) from error
         except UNREADABLE as error:
-            raise unreadable(error) from error
+            raise _not_finite(body) or unreadable(error) from error
         self._refuse_duplicates(body)
         return value
 
@@ -90,6 +95,39 @@ def validation_error(error: msgspec.ValidationError, *, root: str = "") -> Recur
     if details:
         return InvalidInput(f"{where}: {_sentence(reason)}", param=param, details=details)
     return MalformedRequest(f"{where}: {_sentence(reason)}", param=param)
+
+
+def _not_finite(body: bytes) -> MalformedRequest | None:
+    """The error of NaN and Infinity, which JSON lacks and some writers send; names the first.
+
+    Costs a second, lenient parse: of small bodies only, and only where such a word stands.
+    """
+    if len(body) > _MAX_SEARCHED_BYTES or not _NON_FINITE.search(body):
+        return None
+    try:
+        place = _place_of_non_finite(json.loads(body), "")
+    except (ValueError, RecursionError):
+        return None
+    if place is None:
+        return None
+    param = place.lstrip(".")
+    return MalformedRequest(
+        f"{param}: NaN and Infinity are no JSON; send finite numbers", param=param
+    )
+
+
+def _place_of_non_finite(value: Any, place: str) -> str | None:
+    match value:
+        case float():
+            return None if math.isfinite(value) else place
+        case dict():
+            inner = ((f"{place}.{name}", item) for name, item in value.items())
+        case list():
+            inner = ((f"{place}[{index}]", item) for index, item in enumerate(value))
+        case _:
+            return None
+    found = (_place_of_non_finite(item, where) for where, item in inner)
+    return next((where for where in found if where is not None), None)
 
 
 def unreadable(error: Exception, *, param: str | None = None) -> MalformedRequest:

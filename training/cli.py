@@ -46,7 +46,10 @@ def train_command(
     if list_recipes or name is None:
         _print_recipes()
         return
+    folders = Folders(runs=runs)
     config = find_recipe(name)
+    if resume:
+        config = steps.run_config(config.name, folders)
     config = replace(
         config,
         devices=config.devices if devices is None else devices,
@@ -56,14 +59,14 @@ def train_command(
         threads=config.threads if threads is None else threads,
         optim=replace(config.optim, max_epochs=max_epochs or config.optim.max_epochs),
     )
-    steps.train(config, Folders(runs=runs), resume=resume, progress=_console.is_terminal)
+    steps.train(config, folders, resume=resume, progress=_console.is_terminal)
     _console.print(f"trained: {runs / config.name}")
 
 
 @app.command("evaluate")
 def evaluate_command(name: Name, runs: Runs = _RUNS, models: Models = _MODELS) -> None:
     """Measure the newest published version, or the last run, on the test split."""
-    evaluated = steps.evaluate_latest(find_recipe(name), Folders(runs, models))
+    evaluated = steps.evaluate_latest(find_recipe(name).name, Folders(runs, models))
     _console.print(f"measured with ONNX Runtime: {evaluated.subject}")
     _print_figures(evaluated.evaluation)
 
@@ -71,14 +74,16 @@ def evaluate_command(name: Name, runs: Runs = _RUNS, models: Models = _MODELS) -
 @app.command("export")
 def export_command(name: Name, folder: Path, runs: Runs = _RUNS, models: Models = _MODELS) -> None:
     """Verify the last run and write its artifact to FOLDER."""
-    steps.export(find_recipe(name), Folders(runs, models), folder=folder)
+    folders = Folders(runs, models)
+    steps.export(steps.run_config(find_recipe(name).name, folders), folders, folder=folder)
     _console.print(f"exported: {folder}")
 
 
 @app.command("publish")
 def publish_command(name: Name, runs: Runs = _RUNS, models: Models = _MODELS) -> None:
     """Verify the last run and write it as the next version."""
-    folder = steps.publish(find_recipe(name), Folders(runs, models))
+    folders = Folders(runs, models)
+    folder = steps.publish(steps.run_config(find_recipe(name).name, folders), folders)
     _console.print(f"published: {folder}")
 
 

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from pydantic import TypeAdapter
+
 Cell = Literal["rnn_tanh", "rnn_relu", "lstm", "gru"]
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 
@@ -54,6 +56,9 @@ class OptimConfig:
     label_smoothing: float = 0.0
     patience_epochs: int | None = None
     """Epochs without a better validation figure before a run stops early; None never stops."""
+    keep: Literal["best", "last"] = "best"
+    """Which epoch's weights are the model: of the lowest validation loss, or of the end of the
+    schedule, where the rate is zero; the wiser one if the validation split is too small to tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,3 +87,16 @@ class RunConfig:
     devices: int = 1
     threads: int = 1
     """CPU threads of one training process: small recurrent steps gain little from more."""
+
+
+def dump_config(config: RunConfig) -> bytes:
+    """The value as JSON, kept beside what was made by it."""
+    return _ADAPTER.dump_json(config, indent=2)
+
+
+def load_config(data: bytes) -> RunConfig:
+    """The value that `dump_config` wrote; raises ValueError if it is none."""
+    return _ADAPTER.validate_json(data)
+
+
+_ADAPTER = TypeAdapter(RunConfig)

@@ -82,12 +82,12 @@ def fit(
         trainer.fit(task, datamodule=_Epochs(data), ckpt_path=last if resume else None)
 
 
-def load_best(task: AnyTask, folder: Path) -> None:
-    """Give `task` the weights of the epoch with the best validation figure."""
-    best = folder / _BEST
-    if not best.exists():
-        raise FitError(f"no trained model: {best} does not exist")
-    checkpoint = torch.load(best, map_location="cpu", weights_only=True)
+def load_kept(task: AnyTask, folder: Path) -> None:
+    """Give `task` the weights of the epoch that its recipe keeps."""
+    kept = folder / {"best": _BEST, "last": _LAST}[task.config.optim.keep]
+    if not kept.exists():
+        raise FitError(f"no trained model: {kept} does not exist")
+    checkpoint = torch.load(kept, map_location="cpu", weights_only=True)
     task.load_state_dict(checkpoint["state_dict"])
     task.eval()
 

@@ -7,6 +7,7 @@ from typer.testing import CliRunner
 
 from service.artifact.artifact import load_artifact
 from training.cli import app, main
+from training.config import load_config
 from training.fit import read_curve
 from training.recipes.registry import recipes
 
@@ -45,11 +46,24 @@ def test_train_resume_evaluate_export_and_publish(tmp_path: Path):
     assert "models/tiny-language/1" in run("evaluate", "tiny-language", *runs, *models)
 
 
+@pytest.mark.slow
+def test_what_was_changed_at_training_holds_until_it_is_published(tmp_path: Path):
+    """Another seed splits other texts off, and so makes another vocabulary."""
+    runs, models = ("--runs", str(tmp_path / "runs")), ("--models", str(tmp_path / "models"))
+    run("train", "tiny-questions", "--max-epochs", "1", "--seed", "7", *runs)
+    run("publish", "tiny-questions", *runs, *models)
+    folder = tmp_path / "models" / "tiny-questions" / "1"
+    published = load_config((folder / "recipe.json").read_bytes())
+    assert (published.seed, published.optim.max_epochs) == (7, 1)
+    first = load_artifact(folder).manifest.provenance.metrics[0]
+    assert f"{first.value:.4f}" in run("evaluate", "tiny-questions", *runs, *models)
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
         (["train", "no-such"], "no recipe 'no-such'"),
-        (["train", "tiny-language", "--resume"], "nothing to resume"),
+        (["train", "tiny-language", "--resume"], "no trained model"),
         (["publish", "tiny-language"], "no trained model"),
     ],
 )

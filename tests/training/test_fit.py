@@ -15,7 +15,7 @@ import torch
 from training.config import RunConfig
 from training.data.batches import Batch, Data, DataFacts, Shard
 from training.data.build import build as build_data
-from training.fit import FitError, fit, load_best, read_curve
+from training.fit import FitError, fit, load_kept, read_curve
 from training.recipes.registry import find_recipe
 from training.recipes.steps import Folders, train
 from training.tasks.build import AnyTask
@@ -100,8 +100,8 @@ def test_killed_within_an_epoch_and_resumed_is_uninterrupted(name: str, tmp_path
 
     assert_same(weights(resumed), weights(whole))
     assert read_curve(folder) == read_curve(tmp_path / "whole")
-    load_best(resumed, folder)
-    load_best(whole, tmp_path / "whole")
+    load_kept(resumed, folder)
+    load_kept(whole, tmp_path / "whole")
     assert_same(weights(resumed), weights(whole))
 
 
@@ -126,7 +126,7 @@ def test_a_process_killed_for_good_resumes_to_the_same_weights(tmp_path: Path):
     whole = train(config, Folders(runs=tmp_path / "whole"))
     data = build_data(config.data, config.seed)
     resumed = untrained(config, data)
-    load_best(resumed, killed / config.name)
+    load_kept(resumed, killed / config.name)
     assert_same(weights(resumed), weights(whole))
     assert len(read_curve(killed / config.name)) == 12
 
@@ -186,4 +186,4 @@ def test_a_run_that_left_nothing_cannot_be_loaded(tmp_path: Path):
     config = find_recipe("tiny-language")
     data = build_data(config.data, config.seed)
     with pytest.raises(FitError, match="no trained model"):
-        load_best(untrained(config, data), tmp_path)
+        load_kept(untrained(config, data), tmp_path)

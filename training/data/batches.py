@@ -8,6 +8,9 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+_BATCHES_IN_POOL = 20
+"""Items are sorted by length within so many batches: more pad less and mix less."""
+
 
 @dataclass(frozen=True, slots=True)
 class Batch:
@@ -99,6 +102,3 @@ def share(batches: Sequence[list[int]], shard: Shard) -> list[list[int]]:
     each = -(-len(batches) // shard.count)
     places = range(shard.index, each * shard.count, shard.count)
     return [batches[place % len(batches)] for place in places]
-
-
-_BATCHES_IN_POOL = 20

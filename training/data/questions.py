@@ -84,9 +84,6 @@ class LabelledTexts:
             for start in range(0, count, size)
         ]
 
-    def test(self) -> list[Labelled]:
-        return self.splits[2]
-
     def _batch(self, split: int, items: Sequence[int]) -> Batch:
         rows = [self.encoded[split][item] for item in items]
         targets = [self.kinds.index(self.splits[split][item].label) for item in items]

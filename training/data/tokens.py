@@ -7,7 +7,7 @@ from tokenizers import Regex, Tokenizer
 from tokenizers.decoders import Fuse
 from tokenizers.models import WordLevel
 from tokenizers.normalizers import Lowercase
-from tokenizers.pre_tokenizers import Split, WhitespaceSplit
+from tokenizers.pre_tokenizers import BertPreTokenizer, Split
 from tokenizers.trainers import WordLevelTrainer
 from torch import Tensor
 
@@ -25,10 +25,13 @@ def character_tokenizer(text: str) -> Tokenizer:
 
 
 def word_tokenizer(texts: Iterable[str], *, min_frequency: int) -> Tokenizer:
-    """Lower-cased words between blanks; rare and unseen ones share `[UNK]`."""
+    """Lower-cased words, and every punctuation mark by itself; rare ones share `[UNK]`.
+
+    So "Galileo?" as people type it is "Galileo ?" as data sets have it.
+    """
     tokenizer = Tokenizer(WordLevel(unk_token=UNKNOWN))
     tokenizer.normalizer = Lowercase()
-    tokenizer.pre_tokenizer = WhitespaceSplit()
+    tokenizer.pre_tokenizer = BertPreTokenizer()
     trainer = WordLevelTrainer(
         special_tokens=[PAD, UNKNOWN], min_frequency=min_frequency, show_progress=False
     )

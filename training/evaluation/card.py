@@ -9,6 +9,10 @@ from training.data.batches import DataFacts
 from training.evaluation.evaluation import Evaluation
 
 CURVE_FILE = "curve.png"
+_KEPT = {
+    "best": "The epoch with the lowest validation loss is kept.",
+    "last": "The last epoch is kept, where the rate has come down to zero.",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +84,7 @@ def _model(config: RunConfig, facts: CardFacts) -> str:
         f"{facts.num_weights:,} weights, {facts.num_bytes / 1e6:.2f} MB as ONNX.\n\n"
         f"Trained {facts.num_epochs} epochs with AdamW (learning rate {optim.learning_rate:g}, "
         f"weight decay {optim.weight_decay:g}), dropout {model.dropout:g}, seed {config.seed}, "
-        f"precision {config.precision}. The epoch with the lowest validation loss is kept; no "
-        f"choice of epoch looked at the test split."
+        f"precision {config.precision}. {_KEPT[optim.keep]}"
     )
 
 

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from service.artifact.manifest import GraphSpec, StateSpec, TensorSpec
 from training.export.draft import Draft
-from training.export.recurrent import LENGTHS, add_stack, stack_graph, state_specs
+from training.export.recurrent import LENGTHS, MODEL_FILE, add_stack, stack_graph, state_specs
 from training.export.traced import classifier_graph
 from training.nn.models import Forecaster, LanguageModel, SequenceClassifier
 from training.nn.recurrent import RecurrentStack
@@ -42,89 +42,78 @@ def build_graph(network: Network) -> Graph:
 
 
 def _language_graph(network: LanguageModel) -> tuple[Draft, GraphSpec]:
-    draft = Draft()
     num_tokens = network.head.out_features
     spec = GraphSpec(
-        file="model.onnx",
+        file=MODEL_FILE,
         inputs=(TensorSpec(name="tokens", dtype="int64", shape=("batch", "time")),),
         lengths=LENGTHS,
         outputs=(TensorSpec(name="logits", dtype="float32", shape=("batch", "time", num_tokens)),),
         state=state_specs(network.stack),
     )
+    draft = Draft()
     embedding = draft.constant("embedding", _array(network.embedding.weight))
     tokens = draft.transpose("tokens", "tokens_by_time", (1, 0))  # [time, batch]
     steps = draft.add("Gather", [embedding, tokens], "embedded")
     names = add_stack(draft, network.stack, steps)
-    scores = _linear(draft, names.outputs, "head", network.head.weight, network.head.bias)
+    scores = _add_linear(draft, names.outputs, "head", network.head)
     draft.transpose(scores, "logits", (1, 0, 2))
     return draft, spec
 
 
 def _forecast_graph(network: Forecaster) -> tuple[Draft, GraphSpec]:
-    draft = Draft()
-    features, horizon, recent = network.num_features, network.horizon, network.recent_steps
+    features, horizon = network.num_features, network.horizon
+    shape = (network.recent_steps, "batch", features)
+    recent = StateSpec(input="recent_in", output="recent_out", shape=shape, batch_axis=1)
+    forecast = ("batch", "time", horizon, features)
     spec = GraphSpec(
-        file="model.onnx",
+        file=MODEL_FILE,
         inputs=(TensorSpec(name="values", dtype="float32", shape=("batch", "time", features)),),
         lengths=LENGTHS,
-        outputs=(
-            TensorSpec(
-                name="forecast", dtype="float32", shape=("batch", "time", horizon, features)
-            ),
-        ),
-        state=(
-            *state_specs(network.stack),
-            StateSpec(
-                input="recent_in",
-                output="recent_out",
-                shape=(recent, "batch", features),
-                batch_axis=1,
-            ),
-        ),
+        outputs=(TensorSpec(name="forecast", dtype="float32", shape=forecast),),
+        state=(*state_specs(network.stack), recent),
     )
+    draft = Draft()
     mean = draft.constant("mean", _array(network.mean))
     deviation = draft.constant("deviation", _array(network.deviation))
     centred = draft.add("Sub", ["values", mean], "centred")
-    scaled = draft.transpose(
-        draft.add("Div", [centred, deviation], "scaled_by_batch"), "scaled", (1, 0, 2)
-    )  # [time, batch, features]
+    scaled = draft.add("Div", [centred, deviation], "scaled_by_batch")
+    scaled = draft.transpose(scaled, "scaled", (1, 0, 2))  # [time, batch, features]
     rows = draft.add("Concat", ["recent_in", scaled], "rows", {"axis": 0})
-    _add_recent(draft, rows, recent)
-    windows = _add_windows(draft, rows, recent)  # [time, batch, features, recent]
+    _add_recent(draft, rows, network.recent_steps)
+    windows = _add_windows(draft, rows, network.recent_steps)
+    anchor, level = _add_reading(draft, windows, network)
 
-    # One product gives the anchor and the level: a sum over an axis may round by the batch's
-    # shape, a product with constant weights does not.
-    reading = draft.constant("reading", _reading(network))  # [recent, horizon + 1]
-    read = draft.add("MatMul", [windows, reading], "read")
-    anchor, level = draft.add_many(
-        "Split", [read, draft.integers(horizon, 1)], ["anchor", "level_kept"], {"axis": 3}
-    )
-    level = draft.add("Squeeze", [level, draft.integers(3)], "level")
-    oldest = draft.add("Gather", [windows, _scalar(draft, "first", 0)], "oldest", {"axis": 3})
-    distances = draft.add(
-        "Concat",
-        [
-            draft.add("Sub", [scaled, level], "from_level"),
-            draft.add("Sub", [scaled, oldest], "from_oldest"),
-        ],
-        "distances",
-        {"axis": 2},
-    )
-    names = add_stack(draft, network.stack, distances)
-    added = draft.add(
-        "Reshape",
-        [
-            _linear(draft, names.outputs, "head", network.head.weight, network.head.bias),
-            draft.integers(0, 0, horizon, features),
-        ],
-        "added",
-    )  # [time, batch, horizon, features]
-    anchor = draft.transpose(anchor, "anchor_by_hour", (0, 1, 3, 2))
+    names = add_stack(draft, network.stack, _add_distances(draft, scaled, level, windows=windows))
+    added = _add_linear(draft, names.outputs, "head", network.head)
+    added = draft.add("Reshape", [added, draft.integers(0, 0, horizon, features)], "added")
     together = draft.add("Add", [anchor, added], "forecast_scaled")
     in_units = draft.add("Mul", [together, deviation], "forecast_centred")
     in_units = draft.add("Add", [in_units, mean], "forecast_by_time")
     draft.transpose(in_units, "forecast", (1, 0, 2, 3))
     return draft, spec
+
+
+def _add_reading(draft: Draft, windows: str, network: Forecaster) -> tuple[str, str]:
+    """The anchor `[time, batch, horizon, features]` and the level `[time, batch, features]`.
+
+    One product gives both: a mean over an axis may round by the batch's shape, a product with
+    constant weights does not.
+    """
+    reading = draft.constant("reading", _reading(network))  # [recent, horizon + 1]
+    read = draft.add("MatMul", [windows, reading], "read")
+    sizes = draft.integers(network.horizon, 1)
+    anchor, level = draft.add_many("Split", [read, sizes], ["anchor", "level_kept"], {"axis": 3})
+    level = draft.add("Squeeze", [level, draft.integers(3)], "level")
+    return draft.transpose(anchor, "anchor_by_hour", (0, 1, 3, 2)), level
+
+
+def _add_distances(draft: Draft, scaled: str, level: str, *, windows: str) -> str:
+    """How far each step is from the level and from the oldest row, `[time, batch, 2 features]`."""
+    first = _scalar(draft, "first", 0)
+    oldest = draft.add("Gather", [windows, first], "oldest", {"axis": 3})
+    from_level = draft.add("Sub", [scaled, level], "from_level")
+    from_oldest = draft.add("Sub", [scaled, oldest], "from_oldest")
+    return draft.add("Concat", [from_level, from_oldest], "distances", {"axis": 2})
 
 
 def _add_windows(draft: Draft, rows: str, recent: int) -> str:
@@ -160,13 +149,10 @@ def _reading(network: Forecaster) -> NDArray[np.float32]:
     return np.concatenate([anchor, level], axis=1).astype(np.float32)
 
 
-def _linear(draft: Draft, tensor: str, name: str, weight: Tensor, bias: Tensor) -> str:
-    product = draft.add(
-        "MatMul",
-        [tensor, draft.constant(f"{name}_weights", _array(weight).T)],
-        f"{name}_product",
-    )
-    return draft.add("Add", [product, draft.constant(f"{name}_bias", _array(bias))], f"{name}_sum")
+def _add_linear(draft: Draft, tensor: str, name: str, layer: nn.Linear) -> str:
+    weights = draft.constant(f"{name}_weights", _array(layer.weight).T)
+    bias = draft.constant(f"{name}_bias", _array(layer.bias))
+    return draft.add("Add", [draft.add("MatMul", [tensor, weights], f"{name}_product"), bias], name)
 
 
 def _scalar(draft: Draft, name: str, value: int) -> str:

@@ -14,9 +14,10 @@ from training.config import RunConfig
 from training.data.build import AnyData
 from training.export.graph import Graph
 from training.export.manifest import meaning, probe
+from training.export.recurrent import MODEL_FILE
 from training.runner import Runner
 
-_MODEL_FILE, _PROBE_FILE, _TOKENIZER_FILE = "model.onnx", "probe.npz", "tokenizer.json"
+_PROBE_FILE, _TOKENIZER_FILE = "probe.npz", "tokenizer.json"
 _TOLD_VERSIONS = ("torch", "onnx", "onnxruntime", "tokenizers")
 
 
@@ -51,14 +52,14 @@ def write_artifact(
     version: int,
     pages: Mapping[str, bytes],
 ) -> None:
-    """Write `folder` and read it back. `pages` are what people read: the card and its pictures.
+    """Write `folder` and read it back. `pages` are unchecked: the card, its pictures, the recipe.
 
     Raises ArtifactError if the folder exists, or does not load as it must.
     """
     model = graph.model.SerializeToString(deterministic=True)
     meant = meaning(data)
     files = {
-        _MODEL_FILE: model,
+        MODEL_FILE: model,
         _PROBE_FILE: dump_probe(probe(data, Runner(model, graph.spec))),
     }
     if meant.tokenizer is not None:

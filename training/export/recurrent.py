@@ -8,7 +8,7 @@ from training.export.draft import Draft
 from training.export.weights import OPERATORS, layer_weights, operator_attributes
 from training.nn.recurrent import RecurrentStack
 
-LENGTHS = "lengths"
+MODEL_FILE, LENGTHS = "model.onnx", "lengths"
 _STATE_LETTERS = {"lstm": ("h", "c")}
 
 
@@ -55,7 +55,7 @@ def stack_graph(stack: RecurrentStack) -> tuple[Draft, GraphSpec]:
     """The layers alone: `values [batch, time, features]` to their outputs."""
     draft = Draft()
     spec = GraphSpec(
-        file="model.onnx",
+        file=MODEL_FILE,
         inputs=(
             TensorSpec(
                 name="values",

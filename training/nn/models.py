@@ -16,6 +16,9 @@ from training.nn.attention import AdditivePooling, valid_steps
 from training.nn.heads import GroupedClasses
 from training.nn.recurrent import RecurrentStack, State
 
+_EMBEDDING_DEVIATION = 0.1
+"""Near zero: a vector that training hardly touches should hardly matter."""
+
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
@@ -71,23 +74,15 @@ class SequenceClassifier(nn.Module):
 
     def kinds(self, inputs: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Scores of the finer kinds that classes are made of, `[batch, kinds]`."""
-        steps, valid = self.read(inputs, lengths)
-        return self.head.kinds(self.dropout(self.pooling(steps, valid)))
-
-    def attention(self, inputs: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """How much each step counts, `[batch, time]`."""
-        return self.pooling.weights(*self.read(inputs, lengths))
-
-    def read(self, inputs: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Both directions' outputs `[batch, time, features]`, and which steps are valid."""
         if self.training and self.token_dropout > 0:
             forgotten = torch.rand(inputs.shape, device=inputs.device) < self.token_dropout
             inputs = inputs.masked_fill(forgotten, self.unknown)
-        embedded = self.embedding_dropout(self.embedding(inputs))
         if lengths is None:
             lengths = torch.full((inputs.shape[0],), inputs.shape[1])
+        embedded = self.embedding_dropout(self.embedding(inputs))
+        steps = self.stack(embedded, lengths).outputs  # [batch, time, features]
         valid = valid_steps(lengths.to(inputs.device), inputs.shape[1])
-        return self.stack(embedded, lengths).outputs, valid
+        return self.head.kinds(self.dropout(self.pooling(steps, valid)))
 
 
 class Forecaster(nn.Module):
@@ -168,7 +163,3 @@ def _stack(config: ModelConfig, num_features: int) -> RecurrentStack:
         bidirectional=config.bidirectional,
         dropout=config.dropout,
     )
-
-
-_EMBEDDING_DEVIATION = 0.1
-"""Near zero: a vector that training hardly touches should hardly matter."""

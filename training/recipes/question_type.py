@@ -17,7 +17,9 @@ def question_type() -> RunConfig:
             embedding_dropout=0.5,
             token_dropout=0.1,
         ),
-        optim=OptimConfig(learning_rate=3e-3, max_epochs=15, weight_decay=0.1, label_smoothing=0.1),
+        optim=OptimConfig(
+            learning_rate=3e-3, max_epochs=15, weight_decay=0.1, label_smoothing=0.1, keep="last"
+        ),
         references=(
             Reference(
                 "BLSTM-2DCNN 96.1 % accuracy (most published results start from word vectors "

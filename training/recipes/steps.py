@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 
 from service.artifact.artifact import load_artifact
-from training.config import RunConfig
+from training.config import RunConfig, dump_config, load_config
 from training.data.build import AnyData
 from training.data.build import build as build_data
 from training.evaluation.card import CURVE_FILE, CardFacts, render_card
@@ -16,11 +16,14 @@ from training.evaluation.plots import Curve, curve_picture
 from training.export.graph import Graph, build_graph
 from training.export.publish import Findings, latest_version, next_version, write_artifact
 from training.export.verify import verify
-from training.fit import fit, load_best, read_curve
+from training.fit import FitError, fit, load_kept, read_curve
 from training.runner import Runner
 from training.tasks.build import AnyTask
 from training.tasks.build import build as build_task
 from training.tasks.task import TRAIN_LOSS, VALIDATION_LOSS
+
+_RECIPE_FILE = "recipe.json"
+"""The run's value, beside its checkpoints and beside what was published of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +33,8 @@ class Folders:
     runs: Path = Path("runs")
     models: Path = Path("models")
 
-    def run(self, config: RunConfig) -> Path:
-        return self.runs / config.name
+    def run(self, name: str) -> Path:
+        return self.runs / name
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,30 +48,45 @@ class Evaluated:
 def train(
     config: RunConfig, folders: Folders, *, resume: bool = False, progress: bool = False
 ) -> AnyTask:
-    """Train and return the task with the weights of its best epoch."""
+    """Train and return the task with the weights of the epoch kept."""
     data = build_data(config.data, config.seed)
     task = _untrained(config, data)
-    folder = folders.run(config)
+    folder = folders.run(config.name)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / _RECIPE_FILE).write_bytes(dump_config(config))
     fit(config, task, data, folder=folder, resume=resume, progress=progress)
-    load_best(task, folder)
+    load_kept(task, folder)
     return task
 
 
-def evaluate_latest(config: RunConfig, folders: Folders) -> Evaluated:
-    """Figures of the newest published version, or of the last run where none is published."""
+def run_config(name: str, folders: Folders) -> RunConfig:
+    """The value that the last run of `name` was trained by; raises FitError if there is no run."""
+    recipe = folders.run(name) / _RECIPE_FILE
+    if not recipe.exists():
+        raise FitError(f"no trained model: {recipe} does not exist")
+    return load_config(recipe.read_bytes())
+
+
+def evaluate_latest(name: str, folders: Folders) -> Evaluated:
+    """Figures of the newest published version, or of the last run where none is published.
+
+    Data and reference are those of the value that it was trained by, not of today's recipe.
+    """
+    published = latest_version(folders.models, name)
+    if published is None:
+        config = run_config(name, folders)
+        data = build_data(config.data, config.seed)
+        runner = _runner(build_graph(_trained(config, data, folders).network))
+        return Evaluated(str(folders.run(name)), evaluate(config, data, runner))
+    artifact = load_artifact(published)
+    config = load_config((published / _RECIPE_FILE).read_bytes())
     data = build_data(config.data, config.seed)
-    published = latest_version(folders.models, config.name)
-    if published is not None:
-        artifact = load_artifact(published)
-        runner = Runner(artifact.model_path, artifact.manifest.graph)
-        return Evaluated(str(published), evaluate(config, data, runner))
-    graph = build_graph(_trained(config, data, folders).network)
-    folder = str(folders.run(config))
-    return Evaluated(folder, evaluate(config, data, _runner(graph)))
+    runner = Runner(artifact.model_path, artifact.manifest.graph)
+    return Evaluated(str(published), evaluate(config, data, runner))
 
 
 def publish(config: RunConfig, folders: Folders) -> Path:
-    """Verify the last run's best epoch and write it as the next version; returns its folder."""
+    """Verify the last run and write it as the next version; returns its folder."""
     version = next_version(folders.models, config.name)
     folder = folders.models / config.name / str(version)
     export(config, folders, folder=folder)
@@ -76,7 +94,7 @@ def publish(config: RunConfig, folders: Folders) -> Path:
 
 
 def export(config: RunConfig, folders: Folders, *, folder: Path) -> None:
-    """Verify the last run's best epoch and write it to `folder`, which must not exist.
+    """Verify the last run and write it to `folder`, which must not exist.
 
     Raises VerificationError, and writes nothing, if the graph is not what was trained.
     """
@@ -85,7 +103,7 @@ def export(config: RunConfig, folders: Folders, *, folder: Path) -> None:
     graph = build_graph(task.network)
     verification = verify(task.network, graph)
     evaluation = evaluate(config, data, _runner(graph))
-    curve = read_curve(folders.run(config))
+    curve = read_curve(folders.run(config.name))
     version = next_version(folders.models, config.name)
     facts = CardFacts(
         version=version,
@@ -110,6 +128,7 @@ def export(config: RunConfig, folders: Folders, *, folder: Path) -> None:
             "card.md": render_card(config, facts, evaluation).encode(),
             CURVE_FILE: curve_picture(curves),
             evaluation.picture.name: evaluation.picture.png,
+            _RECIPE_FILE: dump_config(config),
         },
     )
 
@@ -121,7 +140,7 @@ def _untrained(config: RunConfig, data: AnyData) -> AnyTask:
 
 def _trained(config: RunConfig, data: AnyData, folders: Folders) -> AnyTask:
     task = _untrained(config, data)
-    load_best(task, folders.run(config))
+    load_kept(task, folders.run(config.name))
     return task
 
 

@@ -91,7 +91,7 @@ def test_publishing_again_is_the_next_version_and_the_first_stays(tmp_path: Path
 def test_a_model_that_fails_verification_is_not_written(tmp_path: Path):
     config, folders = find_recipe("tiny-language"), Folders(tmp_path / "runs", tmp_path / "models")
     steps.train(config, folders)
-    best = folders.run(config) / "best.ckpt"
+    best = folders.run(config.name) / "best.ckpt"
     checkpoint = torch.load(best, weights_only=True)
     checkpoint["state_dict"]["network.head.bias"][0] = torch.nan
     torch.save(checkpoint, best)

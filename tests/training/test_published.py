@@ -1,0 +1,59 @@
+"""The published models are whole, reach what the recipes aim at, and hold what they claim."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from service.artifact.artifact import load_artifact
+from training.config import load_config
+from training.recipes.registry import find_recipe
+from training.runner import Runner
+
+MODELS = Path(__file__).parents[2] / "models"
+AIMS = {"char-lm": 1.50, "question-type": 0.89, "oil-temperature": 0.37}
+BIT_FOR_BIT = ("alone_equals_company", "chunks_equal_whole", "padding_changes_nothing")
+
+
+@pytest.fixture(params=AIMS)
+def folder(request: pytest.FixtureRequest) -> Path:
+    return MODELS / request.param / "1"
+
+
+def test_it_reaches_its_aim_and_beats_the_trivial_predictor(folder: Path):
+    manifest = load_artifact(folder).manifest
+    metric, aim = manifest.provenance.metrics[0], AIMS[manifest.name]
+    assert metric.baseline is not None
+    better = np.less if metric.lower_is_better else np.greater
+    assert better(metric.value, aim)
+    assert better(metric.value, metric.baseline)
+
+
+def test_a_causal_one_was_proven_bit_for_bit(folder: Path):
+    manifest = load_artifact(folder).manifest
+    verification = manifest.provenance.verification
+    if manifest.causal:
+        assert [verification[claim] for claim in BIT_FOR_BIT] == [0.0, 0.0, 0.0]
+    else:
+        assert verification["padding_changes_nothing"] == 0.0
+
+
+def test_it_still_answers_its_probe(folder: Path):
+    artifact = load_artifact(folder)
+    graph, probe = artifact.manifest.graph, artifact.probe
+    seen = Runner(artifact.model_path, graph).run(probe.inputs, probe.lengths)
+    expected = probe.outputs[graph.outputs[0].name]
+    allowed = artifact.manifest.probe.tolerance
+    assert (np.abs(seen.outputs - expected) <= allowed * np.maximum(1, np.abs(expected))).all()
+
+
+def test_its_recipe_is_the_one_in_the_code(folder: Path):
+    made_by = load_config((folder / "recipe.json").read_bytes())
+    assert made_by == find_recipe(made_by.name)
+
+
+def test_its_card_and_pictures_are_beside_it(folder: Path):
+    card = (folder / "card.md").read_text()
+    pictures = [path.name for path in folder.glob("*.png")]
+    assert len(pictures) == 2
+    assert all(f"({picture})" in card for picture in pictures)

@@ -1,6 +1,7 @@
 """What the service can do, in Python types: every protocol is a codec around this."""
 
-from collections.abc import AsyncGenerator, Generator, Sequence
+import asyncio
+from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
 from contextlib import aclosing, contextmanager
 from dataclasses import replace
 from typing import Any
@@ -50,6 +51,8 @@ from service.sessions.session import PastStep, Session, SessionState
 from service.sessions.store.memory import MemoryStore
 from service.telemetry.metrics import Metrics
 
+_LONG_TEXT = 10_000
+"""Characters beyond which text is tokenised in a thread; up to here it takes milliseconds."""
 _BYTES_PER_TOKEN = 200
 """About what a generated token takes in a reply: its text and some log probabilities."""
 
@@ -92,17 +95,17 @@ class DataPlane:
                 param="inputs",
                 details={"limit": self._limits.max_sequences},
             )
+        named = {f"inputs[{index}]": value for index, value in enumerate(inputs)}
         results: list[Prediction | RecurError | None] = []
         steps: dict[int, NDArray[Any]] = {}
         rows: list[Row] = []
-        for index, value in enumerate(inputs):
-            try:
-                steps[index] = self._steps(model, value, f"inputs[{index}]")
-            except RecurError as error:
-                results.append(error)
-            else:
-                results.append(None)
-                rows.append(row_of(model, steps[index], start_state(model), raw=raw))
+        for index, read in enumerate(await self._read(model, named)):
+            if isinstance(read, RecurError):
+                results.append(read)
+                continue
+            results.append(None)
+            steps[index] = read
+            rows.append(row_of(model, read, start_state(model), raw=raw))
         ends = await _run(model, rows, call) if rows else []
         for index, end in zip(steps, ends, strict=True):
             if isinstance(end, RecurError):
@@ -118,7 +121,8 @@ class DataPlane:
     ) -> AsyncGenerator[GenerationEvent]:
         """Pieces as they become certain, then GenerationDone. Closing the iterator cancels."""
         model = self._registry.get(ref)
-        plan = generating.plan(model, request, self._prompt(model, request), self._limits)
+        prompt = await self._prompt(model, request)
+        plan = generating.plan(model, request, prompt, self._limits)
         with self._stream():
             events = generating.run(plan, start_state(model), call=call, metrics=self._metrics)
             async with aclosing(events):
@@ -167,7 +171,7 @@ class DataPlane:
         async with lease_of as lease:
             session = lease.session
             model = self._registry.pinned(session.model, session.version)
-            steps = self._steps(model, chunk, "inputs")
+            steps = await self._steps(model, chunk, "inputs")
             digest = digest_of(b"feed", raw, str(steps.shape).encode(), steps.tobytes())
             past = past_step(session, step, digest, self._metrics)
             if past is not None and isinstance(past.reply, StepReply):
@@ -205,7 +209,7 @@ class DataPlane:
         async with lease_of as lease:
             session = lease.session
             model = self._registry.pinned(session.model, session.version)
-            prompt = self._prompt(model, request)
+            prompt = await self._prompt(model, request)
             digest = digest_of(b"generate", repr(request).encode(), prompt.tobytes())
             past = past_step(session, step, digest, self._metrics)
             if past is not None and isinstance(past.reply, GenerationDone):
@@ -276,14 +280,34 @@ class DataPlane:
         )
         return reply
 
-    def _steps(self, model: ServedModel, value: SequenceInput, param: str) -> NDArray[Any]:
-        return steps_of(model, value, max_steps=self._limits.max_steps, param=param)
+    async def _read(
+        self, model: ServedModel, values: Mapping[str, SequenceInput]
+    ) -> list[NDArray[Any] | RecurError]:
+        """Each named sequence as the model takes it, or why it cannot be taken."""
 
-    def _prompt(self, model: ServedModel, request: GenerateRequest) -> NDArray[np.int64]:
+        def read(param: str, value: SequenceInput) -> NDArray[Any] | RecurError:
+            try:
+                return steps_of(model, value, max_steps=self._limits.max_steps, param=param)
+            except RecurError as error:
+                return error
+
+        def read_all() -> list[NDArray[Any] | RecurError]:
+            return [read(param, value) for param, value in values.items()]
+
+        characters = sum(len(value) for value in values.values() if isinstance(value, str))
+        return await asyncio.to_thread(read_all) if characters > _LONG_TEXT else read_all()
+
+    async def _steps(self, model: ServedModel, value: SequenceInput, param: str) -> NDArray[Any]:
+        (steps,) = await self._read(model, {param: value})
+        if isinstance(steps, RecurError):
+            raise steps
+        return steps
+
+    async def _prompt(self, model: ServedModel, request: GenerateRequest) -> NDArray[np.int64]:
         generating.text_model(model)
         if request.prompt is None or len(request.prompt) == 0:
             return np.zeros(0, np.int64)
-        return self._steps(model, request.prompt, "prompt")
+        return await self._steps(model, request.prompt, "prompt")
 
     def _session_info(
         self,

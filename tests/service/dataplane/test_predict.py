@@ -270,6 +270,19 @@ async def test_a_caller_who_leaves_frees_the_queue() -> None:
         assert total_of(await predict_one(it, "running-total", column([7]))) == 7
 
 
+async def test_the_loop_turns_while_a_long_text_is_read() -> None:
+    async with serving() as it:
+        task = asyncio.create_task(it.plane.predict("babble", ["a" * 300_000], call=call()))
+        turns = 0
+        while not task.done():
+            turns += 1
+            await asyncio.sleep(0)
+        (error,) = (await task).results
+    assert isinstance(error, TooLarge)
+    # Read on the loop, it would be the two or three that a task takes.
+    assert turns > 50
+
+
 numbers = st.lists(st.integers(-1000, 1000), min_size=1, max_size=30)
 texts = st.lists(st.integers(0, VOCAB - 1), min_size=1, max_size=30)
 

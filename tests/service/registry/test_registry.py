@@ -295,6 +295,7 @@ async def test_a_session_that_outstays_the_drain_is_lost(tmp_path: Path) -> None
         assert await it.feed("new", 1) == 1
 
 
+@pytest.mark.slow
 async def test_going_back_to_a_version_that_still_drains_keeps_its_sessions(
     tmp_path: Path,
 ) -> None:

@@ -265,6 +265,7 @@ class DataPlane:
         return info
 
     def _commit_generation(self, lease: Lease, end: GenerationEnd, digest: bytes) -> GenerationDone:
+        lease.check_live()
         session = lease.session
         before, expires_at = session.step, lease.next_expiry()
         done = end.done

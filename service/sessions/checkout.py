@@ -22,11 +22,15 @@ class Lease:
         """When the session will expire if this lease commits now; seconds since the epoch."""
         return self._store.now() + self.session.ttl_seconds
 
+    def check_live(self) -> None:
+        """Raises the Gone of a session that was ended meanwhile."""
+        _must_be_live(self._store, self.session)
+
     def commit(
         self, state: SessionState, *, steps: int, expires_at: float, past: PastStep | None
     ) -> None:
         """Move the session, all at once. Raises the Gone of a session that was ended meanwhile."""
-        _must_be_live(self._store, self.session)
+        self.check_live()
         session = self.session
         session.state = state
         session.step += steps

@@ -122,6 +122,7 @@ class Fixed:
 @dataclass
 class Serving:
     plane: DataPlane
+    registry: Fixed
     sessions: MemoryStore
     clock: Clock
     engines: list[Engine]
@@ -163,10 +164,11 @@ async def serving(
         )
         verified = VerifiedModel(artifact, runtime, "cpu", 0.0, 0.0)
         served[name] = ServedModel(verified, engine, 0.0)
-    registry: Any = Fixed(served)
-    plane = DataPlane(registry, store, limits=limits or DataPlaneLimits(), metrics=metrics)
+    registry = Fixed(served)
+    as_any: Any = registry
+    plane = DataPlane(as_any, store, limits=limits or DataPlaneLimits(), metrics=metrics)
     engines = [model.engine for model in served.values()]
-    it = Serving(plane, store, clock, engines, collectors)
+    it = Serving(plane, registry, store, clock, engines, collectors)
     try:
         yield it
         await it.idle()

@@ -16,6 +16,7 @@ from service.errors import (
     InvalidInput,
     ModelFailed,
     SessionEnded,
+    SessionLost,
     SessionNotFound,
     StepMismatch,
     TaskMismatch,
@@ -174,6 +175,20 @@ async def test_a_session_that_is_ended_meanwhile_stays_ended() -> None:
         it.plane.end_session("mine", call=call())
         gate.open()
         with pytest.raises(SessionEnded):
+            await task
+
+
+async def test_a_session_that_is_lost_with_its_version_is_said_to_be() -> None:
+    gate = Gate()
+    async with serving(on_step=gate) as it:
+        open_one(it)
+        task = asyncio.create_task(go_on(it, "mine", prompt=PROMPT, max_tokens=1))
+        await asyncio.to_thread(gate.entered.wait)
+        # As at the end of a drain: first the sessions end, then the version is gone.
+        it.sessions.end(it.sessions.get("mine", tenant="one"), "lost")
+        del it.registry.served["babble"]
+        gate.open()
+        with pytest.raises(SessionLost):
             await task
 
 

@@ -1,5 +1,6 @@
 """Sessions in this process's memory: found by tenant and id, bounded, swept, and missed by name."""
 
+import math
 import re
 import secrets
 from collections import OrderedDict, deque
@@ -72,6 +73,7 @@ class MemoryStore:
         self._per_tenant: dict[str, int] = {}
         self._tombstones: OrderedDict[tuple[str, str], Tombstone] = OrderedDict()
         self._bytes = 0
+        self._none_expires_before = math.inf
         # An id tells which run of the server gave it: one of an earlier run is lost, not unknown.
         self._run = secrets.token_hex(4)
         metrics.session_bytes.set_function(lambda: self._bytes)
@@ -111,6 +113,7 @@ class MemoryStore:
         )
         key = (tenant, session.id)
         self._sessions[key] = session
+        self._none_expires_before = min(self._none_expires_before, session.expires_at)
         self._per_tenant[tenant] = self._per_tenant.get(tenant, 0) + 1
         self._tombstones.pop(key, None)
         self._bytes += state.num_bytes
@@ -163,11 +166,24 @@ class MemoryStore:
                 yield session
 
     def sweep(self) -> None:
-        """End every session whose time is up."""
+        """End every session whose time is up; costs nothing while that can be none.
+
+        A time to live only grows while its session lives. A busy one is looked at again in a
+        second, or when it is asked for.
+        """
         now = self.now()
+        if now < self._none_expires_before:
+            return
         for session in list(self._sessions.values()):
             if not session.busy and session.expires_at <= now:
                 self.end(session, "expired")
+        self._none_expires_before = min(
+            (
+                max(session.expires_at, now + 1.0) if session.busy else session.expires_at
+                for session in self._sessions.values()
+            ),
+            default=math.inf,
+        )
 
     def _find(self, tenant: str, session_id: str) -> Session | None:
         session = self._sessions.get((tenant, session_id))
@@ -209,12 +225,12 @@ class MemoryStore:
             if is_full():
                 self.sweep()
             while is_full():
-                idle = self._idle_longest(owner)
-                if config.overflow == "refuse" or idle is None:
+                idle = self._idle_longest(owner) if config.overflow == "evict" else None
+                if idle is None:
                     self._metrics.shed.labels(reason="too_many_sessions").inc()
                     raise TooManySessions(
                         f"no room for another session: {name} is {limit}",
-                        retry_after_seconds=self._next_expiry(),
+                        retry_after_seconds=max(1.0, self._none_expires_before - self.now()),
                         details={"limit": limit, "setting": name},
                     )
                 self.end(idle, "evicted")
@@ -226,10 +242,6 @@ class MemoryStore:
             if not session.busy and tenant in (None, session.tenant)
         )
         return min(idle, key=lambda session: session.expires_at - session.ttl_seconds, default=None)
-
-    def _next_expiry(self) -> float:
-        idle = [s.expires_at for s in self._sessions.values() if not s.busy]
-        return max(1.0, min(idle) - self.now()) if idle else 1.0
 
     def _counter(self, *, busy: bool) -> Callable[[], float]:
         return lambda: sum(session.busy == busy for session in self._sessions.values())

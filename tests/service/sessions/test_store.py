@@ -172,6 +172,41 @@ def test_a_tenants_limit_is_its_own() -> None:
     assert it.metric("shed_total", reason="too_many_sessions") == 1
 
 
+class Counted(float):
+    """A time that counts how often it is looked at."""
+
+    looks = 0
+
+    def __le__(self, other: float) -> bool:
+        Counted.looks += 1
+        return float(self) <= other
+
+    def __lt__(self, other: float) -> bool:
+        Counted.looks += 1
+        return float(self) < other
+
+    def __sub__(self, other: float) -> float:
+        Counted.looks += 1
+        return float(self) - other
+
+    __hash__ = float.__hash__
+
+
+@pytest.mark.parametrize("busy", [False, True])
+def test_a_refusal_does_not_look_through_all_sessions(busy: bool) -> None:
+    it = setup(max_sessions=500, max_sessions_per_tenant=500)
+    for index in range(500):
+        session = it.open()
+        session.expires_at = Counted(session.expires_at)
+        session.num_users = int(busy and index == 0)
+    it.clock.pass_seconds(99)
+    Counted.looks = 0
+    for _ in range(100):
+        with pytest.raises(TooManySessions):
+            it.open()
+    assert Counted.looks < 5000
+
+
 def test_the_limit_of_all_sessions_counts_every_tenant() -> None:
     it = setup(max_sessions=2)
     it.open(tenant="a")

@@ -1,6 +1,7 @@
 """`python -m tests.load --secs 5`: starts the service, loads it, prints what came of it."""
 
 import contextlib
+import math
 import tempfile
 from collections.abc import Generator
 from pathlib import Path
@@ -32,6 +33,7 @@ def main(
     streams: Annotated[int, typer.Option(min=1)] = _DEFAULTS.streams,
     tokens: Annotated[int, typer.Option(min=1, help="Of each stream.")] = _DEFAULTS.tokens,
     sampled: Annotated[bool, typer.Option("--sampled", help="Draw tokens at random.")] = False,
+    quiet: Annotated[float, typer.Option(help="Repeat where others used more cores.")] = math.inf,
     json: Annotated[Path | None, typer.Option(help="Write every run's figures.")] = None,
 ) -> None:
     """Medians of closed and open loops on the real service, beside ONNX Runtime alone."""
@@ -47,6 +49,7 @@ def main(
         streams=streams,
         tokens=tokens,
         sampled=sampled,
+        quiet_cores=quiet,
     )
     try:
         with _models(models) as folder, Server(folder) as server:

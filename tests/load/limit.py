@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from service.artifact.manifest import ForecastingOutput
 from tests.load.reference import Reference, run_graph, zero_state
+from tests.load.server import machine_cpu_seconds
 from tests.load.workload import Part, chunk, sequences
 
 _BATCH_SIZES = (16, 32, 64)
@@ -32,6 +33,8 @@ class Limit:
     cpu_seconds: float
     """For one of them."""
     batch: int
+    other_cores: float
+    """What all other processes of the machine used meanwhile."""
 
 
 def measure_limit(reference: Reference, part: Part, *, rows: int, seconds: float) -> Limit:
@@ -131,12 +134,15 @@ def _measure(calls: Iterator[int], rows: int, seconds: float, *, count: int) -> 
     """In whole passes of `count` calls, after one pass that does not count."""
     for _ in range(count):
         next(calls)
-    done, began, cpu_began = 0, time.perf_counter(), time.process_time()
+    done, began = 0, time.perf_counter()
+    cpu_began, machine_began = time.process_time(), machine_cpu_seconds()
     while True:
         done += sum(next(calls) for _ in range(count))
         passed = time.perf_counter() - began
         if passed >= seconds:
-            return Limit(done / passed, (time.process_time() - cpu_began) / done, rows)
+            cpu = time.process_time() - cpu_began
+            other = max(0.0, machine_cpu_seconds() - machine_began - cpu)
+            return Limit(done / passed, cpu / done, rows, other / passed)
 
 
 def _pad(reference: Reference, inputs: list[NDArray[Any]]) -> Feeds:

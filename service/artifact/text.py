@@ -30,12 +30,13 @@ class Text:
     def encode(self, text: str) -> NDArray[np.int64]:
         """Token ids `[time]`; text with no token, or one the vocabulary lacks, is refused."""
         try:
-            ids = self._tokenizer.encode(text, add_special_tokens=False).ids
+            # Unlike `encode`, it lets other threads run meanwhile; and it computes no offsets.
+            (encoding,) = self._tokenizer.encode_batch_fast([text], add_special_tokens=False)
         except Exception as error:
             raise InvalidInput(
                 f"the text holds {self._unknown(text)}, which the model's vocabulary lacks"
             ) from error
-        return np.asarray(ids, dtype=np.int64)
+        return np.asarray(encoding.ids, dtype=np.int64)
 
     def decode(self, ids: Sequence[int]) -> str:
         """Text of `ids`; an incomplete UTF-8 character at either end shows as U+FFFD."""
@@ -49,7 +50,7 @@ class Text:
         return self._tokenizer.id_to_token(token_id) or ""
 
     def _unknown(self, text: str) -> str:
-        for character in text:
+        for character in dict.fromkeys(text):
             try:
                 self._tokenizer.encode(character, add_special_tokens=False)
             except Exception:  # noqa: BLE001 - tokenizers raises bare Exception

@@ -22,6 +22,9 @@ PREFIX = "RECUR_"
 _API_KEY = re.compile(r"([A-Za-z0-9._-]{1,64}):([0-9a-fA-F]{64})")
 _OF_TRAINING = {"RECUR_DATA_DIR", "RECUR_CACHE_DIR"}
 
+_MAX_AUTO_THREADS = 4
+"""Rows beat threads: a batch that is spread too thin costs more than it gains."""
+
 Count = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Names = Annotated[tuple[str, ...], NoDecode]
@@ -62,6 +65,8 @@ class Settings(BaseSettings):
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where models run; `cuda` refuses to start without it, `auto` takes it where it works."""
+    engine_threads: Annotated[int, Field(ge=0)] = 0
+    """Threads that step one model's rows side by side; 0 is one for each processor, at most 4."""
     threads: Count = 1
     """Threads inside one call of the runtime."""
     max_rows: Count = 64
@@ -169,7 +174,8 @@ class Settings(BaseSettings):
             max_padded_steps=self.max_padded_steps,
             lonely_padded_steps=min(SchedulerConfig().lonely_padded_steps, self.max_padded_steps),
         )
-        return EngineConfig(scheduler, max_queue=self.max_queue)
+        num_workers = self.engine_threads or min(_num_processors(), _MAX_AUTO_THREADS)
+        return EngineConfig(scheduler, num_workers=num_workers, max_queue=self.max_queue)
 
     def sessions(self) -> SessionsConfig:
         return SessionsConfig(
@@ -206,6 +212,13 @@ class Settings(BaseSettings):
         """Pairs of a tenant and the sha256 of one of its keys."""
         pairs = (pair.partition(":") for pair in self.api_keys)
         return tuple((tenant, digest) for tenant, _, digest in pairs)
+
+
+def _num_processors() -> int:
+    """Those that this process may use, where the system tells."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def read_settings() -> Settings:

@@ -23,10 +23,11 @@ class Collector:
     `closed` is the one field that the engine's thread reads: it drops rows nobody waits for.
     """
 
-    def __init__(self, num_rows: int, *, on_rows_done: Callable[[int], None]) -> None:
+    def __init__(self, num_rows: int, *, on_row_done: Callable[[int], None]) -> None:
+        """`on_row_done` is called once for each key, when its row is answered or dropped."""
         self.closed = False
-        self._rows_left = num_rows
-        self._on_rows_done = on_rows_done
+        self._open = set(range(num_rows))
+        self._on_row_done = on_row_done
         self._arrivals: list[Arrival] = []
         self._waiter: asyncio.Future[None] | None = None
 
@@ -37,9 +38,9 @@ class Collector:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
         if arrival.done or arrival.error is not None:
-            self._rows_left -= 1
-            self._on_rows_done(1)
-            self.closed = self._rows_left == 0
+            self._open.remove(arrival.key)
+            self._on_row_done(arrival.key)
+            self.closed = not self._open
 
     async def take(self) -> list[Arrival]:
         """What arrived since the last call, at least one; an empty list is the end."""
@@ -61,4 +62,5 @@ class Collector:
         """Nobody waits any more: rows still under way are dropped at the next step. Idempotent."""
         if not self.closed:
             self.closed = True
-            self._on_rows_done(self._rows_left)
+            for key in self._open:
+                self._on_row_done(key)

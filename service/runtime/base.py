@@ -51,5 +51,5 @@ class Runtime(Protocol):
         ...
 
     def step(self, step: StepInput) -> StepOutput:
-        """Advance every row by its chunk. Safe to call from one thread at a time."""
+        """Advance every row by its chunk. Safe to call from several threads at once."""
         ...

@@ -54,12 +54,13 @@ values = st.lists(st.integers(-1000, 1000), min_size=1, max_size=30)
 
 
 @settings(deadline=None, max_examples=60, suppress_health_check=list(HealthCheck))
-@given(st.lists(values, min_size=1, max_size=20), st.booleans())
+@given(st.lists(values, min_size=1, max_size=20), st.booleans(), st.integers(1, 3))
 async def test_no_row_is_touched_by_its_company_its_chunks_or_its_padding(
-    rows: list[list[int]], whole: bool
+    rows: list[list[int]], whole: bool, num_workers: int
 ) -> None:
     runtime = RunningTotal()
-    async with running(runtime, whole=whole) as engine:
+    config = EngineConfig(SMALL.scheduler, num_workers=num_workers)
+    async with running(runtime, config, whole=whole) as engine:
         totals = await asyncio.gather(*(total(engine, runtime, one) for one in rows))
     assert totals == [sum(one) for one in rows]
 
@@ -181,7 +182,7 @@ async def test_closing_answers_whatever_is_left() -> None:
 
 
 async def test_a_slow_reader_gets_everything_merged() -> None:
-    collector = Collector(1, on_rows_done=lambda _: None)
+    collector = Collector(1, on_row_done=lambda _: None)
     for item in range(3):
         collector.put(Arrival(0, item, done=item == 2))
     assert [arrival.item for arrival in await collector.take()] == [0, 1, 2]

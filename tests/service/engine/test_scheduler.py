@@ -18,7 +18,7 @@ def sequence(steps: int, *, deadline: float | None = None) -> Sequence:
         inputs=np.zeros((steps, 1), np.float32),
         state=(),
         continuation=Read(frozenset()),
-        collector=Collector(1, on_rows_done=lambda _: None),
+        collector=Collector(1, on_row_done=lambda _: None),
         arrived=0.0,
         deadline=deadline,
     )

@@ -1,6 +1,6 @@
 """One long text, read by many streams side by side: each chunk goes on where the last one ended."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tokenizers import Tokenizer
 from torch import Tensor
@@ -25,8 +25,10 @@ class LanguageData:
 
     facts: DataFacts
     tokenizer: Tokenizer
-    pieces: tuple[Tensor, Tensor, Tensor]
-    """Token ids `[time]` of each piece."""
+    learned: Tensor
+    """Token ids `[time]`, as of the other two pieces."""
+    held_out: Tensor
+    tested: Tensor
     config: DataConfig
     seed: int
 
@@ -34,24 +36,15 @@ class LanguageData:
     def num_tokens(self) -> int:
         return self.tokenizer.get_vocab_size()
 
-    @property
-    def test_ids(self) -> Tensor:
-        return self.pieces[2]
-
-    @property
-    def train_ids(self) -> Tensor:
-        return self.pieces[0]
-
     def train(self, epoch: int, shard: Shard) -> list[Batch]:
         """The text, begun at another place in every epoch so that the cuts fall elsewhere."""
-        ids = self.pieces[0]
-        begin = epoch_seed(self.seed, epoch) % len(ids)
+        begin = epoch_seed(self.seed, epoch) % len(self.learned)
         rows = self.config.batch_size * shard.count
-        chunks = streams(ids.roll(-begin), rows, chunk_steps=self.config.chunk_steps)
+        chunks = streams(self.learned.roll(-begin), rows, chunk_steps=self.config.chunk_steps)
         return [_rows_of(chunk, shard) for chunk in chunks]
 
     def validation(self) -> list[Batch]:
-        return streams(self.pieces[1], self.config.batch_size, chunk_steps=self.config.chunk_steps)
+        return streams(self.held_out, self.config.batch_size, chunk_steps=self.config.chunk_steps)
 
 
 def tiny_shakespeare(config: DataConfig, seed: int) -> LanguageData:
@@ -74,13 +67,20 @@ def split_text(text: str, facts: DataFacts, *, config: DataConfig, seed: int) ->
     """
     tokenizer = character_tokenizer(text)
     ids = encode(tokenizer, text)
-    learn = int(len(ids) * _TRAIN_FRACTION)
-    held_out = int(learn * config.validation_fraction)
-    pieces = (ids[held_out:learn], ids[:held_out], ids[learn:])
-    names = ("train", "validation", "test")
-    counted = tuple((n, f"{len(p):,} characters") for n, p in zip(names, pieces, strict=True))
-    facts = DataFacts(facts.title, facts.source, facts.licence, splits=counted, note=facts.note)
-    return LanguageData(facts, tokenizer, pieces, config, seed)
+    end = int(len(ids) * _TRAIN_FRACTION)
+    begin = int(end * config.validation_fraction)
+    learned, held_out, tested = ids[begin:end], ids[:begin], ids[end:]
+    splits = (("train", learned), ("validation", held_out), ("test", tested))
+    counted = tuple((name, f"{len(piece):,} characters") for name, piece in splits)
+    return LanguageData(
+        facts=replace(facts, splits=counted),
+        tokenizer=tokenizer,
+        learned=learned,
+        held_out=held_out,
+        tested=tested,
+        config=config,
+        seed=seed,
+    )
 
 
 def streams(ids: Tensor, num_rows: int, *, chunk_steps: int) -> list[Batch]:

@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from tokenizers import Tokenizer
@@ -48,6 +48,15 @@ class Labelled:
 
 
 @dataclass(frozen=True, slots=True)
+class Texts:
+    """One split."""
+
+    items: Sequence[Labelled]
+    ids: Sequence[Tensor]
+    """Token ids `[time]` of each item."""
+
+
+@dataclass(frozen=True, slots=True)
 class LabelledTexts:
     """Labelled texts in three splits, with the tokenizer of the first."""
 
@@ -57,9 +66,9 @@ class LabelledTexts:
     """The classes."""
     kinds: tuple[str, ...]
     """All labels that training and validation hold."""
-    splits: tuple[list[Labelled], list[Labelled], list[Labelled]]
-    encoded: tuple[list[Tensor], list[Tensor], list[Tensor]]
-    """Token ids `[time]` of each text."""
+    learned: Texts
+    held_out: Texts
+    tested: Texts
     config: DataConfig
     seed: int
 
@@ -72,21 +81,21 @@ class LabelledTexts:
         return [self.labels.index(kind.partition(":")[0]) for kind in self.kinds]
 
     def train(self, epoch: int, shard: Shard) -> list[Batch]:
-        lengths = [len(ids) for ids in self.encoded[0]]
+        lengths = [len(ids) for ids in self.learned.ids]
         batches = length_buckets(lengths, self.config.batch_size, seed=epoch_seed(self.seed, epoch))
-        return [self._batch(0, items) for items in share(batches, shard)]
+        return [self._batch(self.learned, items) for items in share(batches, shard)]
 
     def validation(self) -> list[Batch]:
         size = self.config.batch_size
-        count = len(self.encoded[1])
+        count = len(self.held_out.ids)
         return [
-            self._batch(1, range(start, min(start + size, count)))
+            self._batch(self.held_out, range(start, min(start + size, count)))
             for start in range(0, count, size)
         ]
 
-    def _batch(self, split: int, items: Sequence[int]) -> Batch:
-        rows = [self.encoded[split][item] for item in items]
-        targets = [self.kinds.index(self.splits[split][item].label) for item in items]
+    def _batch(self, texts: Texts, places: Sequence[int]) -> Batch:
+        rows = [texts.ids[place] for place in places]
+        targets = [self.kinds.index(texts.items[place].label) for place in places]
         lengths = torch.tensor([len(row) for row in rows])
         return Batch(pad(rows), torch.tensor(targets), lengths)
 
@@ -126,23 +135,24 @@ def split_texts(
     """Hold a seeded part of `learn` out for validation; the vocabulary is of the rest."""
     shuffled = list(learn)
     random.Random(seed).shuffle(shuffled)
-    held_out = int(len(shuffled) * config.validation_fraction)
-    splits = (shuffled[held_out:], shuffled[:held_out], list(test))
+    count = int(len(shuffled) * config.validation_fraction)
     tokenizer = word_tokenizer(
-        (item.text for item in splits[0]), min_frequency=config.min_frequency
+        (item.text for item in shuffled[count:]), min_frequency=config.min_frequency
     )
-    train, validation, tested = (
-        [encode(tokenizer, item.text) for item in split] for split in splits
+    learned, held_out, tested = (
+        Texts(items, [encode(tokenizer, item.text) for item in items])
+        for items in (shuffled[count:], shuffled[:count], test)
     )
-    names = ("train", "validation", "test")
-    counted = tuple((n, f"{len(s):,} texts") for n, s in zip(names, splits, strict=True))
+    splits = (("train", learned), ("validation", held_out), ("test", tested))
+    counted = tuple((name, f"{len(split.items):,} texts") for name, split in splits)
     return LabelledTexts(
-        facts=DataFacts(facts.title, facts.source, facts.licence, splits=counted, note=facts.note),
+        facts=replace(facts, splits=counted),
         tokenizer=tokenizer,
         labels=tuple(sorted({item.class_name for item in learn})),
         kinds=tuple(sorted({item.label for item in learn})),
-        splits=splits,
-        encoded=(train, validation, tested),
+        learned=learned,
+        held_out=held_out,
+        tested=tested,
         config=config,
         seed=seed,
     )

@@ -2,7 +2,7 @@
 
 import io
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
@@ -143,8 +143,7 @@ def split_table(
         (name, f"rows {begin:,} to {end - 1:,}")
         for name, begin, end in zip(names, begins, ends, strict=True)
     )
-    facts = DataFacts(facts.title, facts.source, facts.licence, splits=counted, note=facts.note)
-    return SeriesData(facts, table, ends, horizon, config, seed)
+    return SeriesData(replace(facts, splits=counted), table, ends, horizon, config, seed)
 
 
 def _following(values: Tensor, horizon: int) -> Tensor:

@@ -1,6 +1,7 @@
 """How often the label is right, and which labels are taken for which."""
 
 from collections import Counter
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -23,10 +24,10 @@ _ROWS = 64
 def evaluate_classification(data: LabelledTexts, runner: Runner, *, reference: str) -> Evaluation:
     """Accuracy on the test split, beside always saying the commonest training label."""
     classes = len(data.labels)
-    logits = _logits(data.encoded[2], runner)  # [texts, classes]
-    targets = torch.tensor([data.labels.index(item.class_name) for item in data.splits[2]])
-    commonest, _ = Counter(item.class_name for item in data.splits[0]).most_common(1)[0]
-    right = sum(item.class_name == commonest for item in data.splits[2])
+    logits = _logits(data.tested.ids, runner)  # [texts, classes]
+    targets = torch.tensor([data.labels.index(item.class_name) for item in data.tested.items])
+    commonest, _ = Counter(item.class_name for item in data.learned.items).most_common(1)[0]
+    right = sum(item.class_name == commonest for item in data.tested.items)
     accuracy = multiclass_accuracy(logits, targets, num_classes=classes, average="micro")
     metric = Metric(
         name="accuracy",
@@ -45,7 +46,7 @@ def evaluate_classification(data: LabelledTexts, runner: Runner, *, reference: s
     return Evaluation((metric,), picture)
 
 
-def _logits(texts: list[Tensor], runner: Runner) -> Tensor:
+def _logits(texts: Sequence[Tensor], runner: Runner) -> Tensor:
     rows = list[Tensor]()
     for start in range(0, len(texts), _ROWS):
         batch = texts[start : start + _ROWS]

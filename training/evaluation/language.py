@@ -19,8 +19,8 @@ _SAMPLE_TEMPERATURE = 0.8
 
 def evaluate_language(data: LanguageData, runner: Runner, *, reference: str) -> Evaluation:
     """The whole test piece as one sequence from the zero state, after the start token."""
-    tested = data.test_ids.numpy()
-    before = data.train_ids.numpy()
+    tested = data.tested.numpy()
+    before = data.learned.numpy()
     nats = surprise(tested, runner, start=start_token(data.tokenizer))
     metric = Metric(
         name="nats per character",

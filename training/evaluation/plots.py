@@ -35,7 +35,9 @@ def curve_picture(curves: Sequence[Curve]) -> bytes:
     figure = Figure(figsize=(6.4, 3.4), layout="constrained")
     axes = figure.subplots()
     for curve, colour in zip(curves, (_BLUE, _ORANGE, _GREY), strict=False):
-        axes.plot(curve.epochs, curve.values, color=colour, label=curve.name, marker=".")
+        axes.plot(
+            curve.epochs, curve.values, color=colour, label=curve.name.replace("_", " "), marker="."
+        )
     axes.set_xlabel("epoch")
     axes.set_ylabel("loss")
     axes.legend(frameon=False)

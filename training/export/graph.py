@@ -54,8 +54,8 @@ def _language_graph(network: LanguageModel) -> tuple[Draft, GraphSpec]:
     embedding = draft.constant("embedding", _array(network.embedding.weight))
     tokens = draft.transpose("tokens", "tokens_by_time", (1, 0))  # [time, batch]
     steps = draft.add("Gather", [embedding, tokens], "embedded")
-    names = add_stack(draft, network.stack, steps)
-    scores = _add_linear(draft, names.outputs, "head", network.head)
+    steps = add_stack(draft, network.stack, steps)
+    scores = _add_linear(draft, steps, "head", network.head)
     draft.transpose(scores, "logits", (1, 0, 2))
     return draft, spec
 
@@ -83,8 +83,9 @@ def _forecast_graph(network: Forecaster) -> tuple[Draft, GraphSpec]:
     windows = _add_windows(draft, rows, network.recent_steps)
     anchor, level = _add_reading(draft, windows, network)
 
-    names = add_stack(draft, network.stack, _add_distances(draft, scaled, level, windows=windows))
-    added = _add_linear(draft, names.outputs, "head", network.head)
+    distances = _add_distances(draft, scaled, level, windows=windows)
+    steps = add_stack(draft, network.stack, distances)
+    added = _add_linear(draft, steps, "head", network.head)
     added = draft.add("Reshape", [added, draft.integers(0, 0, horizon, features)], "added")
     together = draft.add("Add", [anchor, added], "forecast_scaled")
     in_units = draft.add("Mul", [together, deviation], "forecast_centred")

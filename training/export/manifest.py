@@ -75,9 +75,9 @@ def probe(data: AnyData, runner: Runner) -> ProbeData:
 def _probe_rows(data: AnyData) -> tuple[Array, NDArray[np.int32]]:
     match data:
         case LanguageData():
-            rows = [data.test_ids[100 * i : 100 * i + n] for i, n in enumerate(_PROBE_STEPS)]
+            rows = [data.tested[100 * i : 100 * i + n] for i, n in enumerate(_PROBE_STEPS)]
         case LabelledTexts():
-            rows = data.encoded[2][:_PROBE_TEXTS]
+            rows = data.tested.ids[:_PROBE_TEXTS]
         case SeriesData():
             series = data.test().inputs[0]
             rows = [series[10 * i : 10 * i + n] for i, n in enumerate(_PROBE_STEPS)]

@@ -1,7 +1,6 @@
 """Recurrent layers as fused ONNX operators, one node a layer, time-major inside."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from service.artifact.manifest import GraphSpec, StateSpec, TensorSpec
 from training.export.draft import Draft
@@ -10,15 +9,6 @@ from training.nn.recurrent import RecurrentStack
 
 MODEL_FILE, LENGTHS = "model.onnx", "lengths"
 _STATE_LETTERS = {"lstm": ("h", "c")}
-
-
-@dataclass(frozen=True, slots=True)
-class StackNames:
-    """Names of tensors in a draft."""
-
-    outputs: str
-    """`[time, batch, directions * hidden]`, zero past a row's length."""
-    state: tuple[str, ...]
 
 
 def state_specs(stack: RecurrentStack) -> tuple[StateSpec, ...]:
@@ -31,8 +21,8 @@ def state_specs(stack: RecurrentStack) -> tuple[StateSpec, ...]:
     )
 
 
-def add_stack(draft: Draft, stack: RecurrentStack, steps: str) -> StackNames:
-    """Append all layers to `draft`; `steps` names `[time, batch, features]`.
+def add_stack(draft: Draft, stack: RecurrentStack, steps: str) -> str:
+    """Append all layers to `draft`: `[time, batch, features]` to `[time, batch, outputs]`.
 
     Initial and final states are the graph's inputs and outputs that `state_specs` names.
     """
@@ -48,7 +38,7 @@ def add_stack(draft: Draft, stack: RecurrentStack, steps: str) -> StackNames:
     if layers > 1:
         for letter in letters:
             draft.add("Concat", finals[letter], f"{letter}_out", {"axis": 0})
-    return StackNames(steps, tuple(f"{letter}_out" for letter in letters))
+    return steps
 
 
 def stack_graph(stack: RecurrentStack) -> tuple[Draft, GraphSpec]:
@@ -70,8 +60,7 @@ def stack_graph(stack: RecurrentStack) -> tuple[Draft, GraphSpec]:
         state=state_specs(stack),
     )
     steps = draft.transpose("values", "values_by_time", (1, 0, 2))  # [time, batch, features]
-    names = add_stack(draft, stack, steps)
-    draft.transpose(names.outputs, "outputs", (1, 0, 2))
+    draft.transpose(add_stack(draft, stack, steps), "outputs", (1, 0, 2))
     return draft, spec
 
 

@@ -57,7 +57,7 @@ def test_a_forecast_is_measured_in_deviations_of_the_training_rows():
 def test_accuracy_stands_beside_always_saying_the_commonest_label():
     config, data, runner = untrained("tiny-questions")
     metric = evaluate(config, data, runner).metrics[0]
-    labels = [item.class_name for item in data.splits[2]]
+    labels = [item.class_name for item in data.tested.items]
     commonest = metric.baseline_name.removeprefix("always ")
     assert metric.baseline == labels.count(commonest) / len(labels)
     assert 0 <= metric.value <= 1

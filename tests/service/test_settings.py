@@ -18,6 +18,7 @@ WIRED: dict[str, tuple[str, Callable[[Settings], Any], Any]] = {
     "models_poll_seconds": ("0", lambda s: s.registry().poll_seconds, 0.0),
     "models_drain_seconds": ("1.5", lambda s: s.registry().drain_seconds, 1.5),
     "device": ("cpu", lambda s: s.runtime().device, "cpu"),
+    "engine_threads": ("3", lambda s: s.engine().num_workers, 3),
     "threads": ("3", lambda s: s.runtime().threads, 3),
     "max_rows": ("7", lambda s: s.engine().scheduler.max_rows, 7),
     "chunk_steps": ("9", lambda s: s.engine().scheduler.chunk_steps, 9),
@@ -73,7 +74,7 @@ def test_a_setting_changes_what_it_sets(name: str, monkeypatch: pytest.MonkeyPat
 
 
 def test_the_defaults_of_the_service_are_those_of_its_parts() -> None:
-    settings = read_settings()
+    settings = Settings(engine_threads=1)  # by default it follows the machine
     parts = (
         settings.registry(),
         settings.runtime(),

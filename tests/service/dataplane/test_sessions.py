@@ -89,6 +89,16 @@ async def test_sessions_are_listed_for_their_owner_oldest_first() -> None:
         assert [info.session_id for info in it.plane.sessions(call=call())] == ["b", "a"]
 
 
+async def test_a_sessions_state_does_not_keep_its_batch_in_memory() -> None:
+    async with serving() as it:
+        for name in "ab":
+            open_one(it, name)
+        await asyncio.gather(*(feed(it, 1, session_id=name) for name in "ab"))
+        for name in "ab":
+            (tensor,) = it.sessions.get(name, tenant="one").state.tensors
+            assert tensor.base is None
+
+
 async def test_another_tenant_reaches_nothing_of_a_session() -> None:
     async with serving() as it:
         open_one(it)

@@ -224,9 +224,9 @@ def test_a_card_tells_people_what_the_manifest_tells_programs(model: str) -> Non
 
 
 @published
-def test_a_folder_holds_the_artifact_the_card_and_its_pictures(model: str) -> None:
+def test_a_folder_holds_the_artifact_its_recipe_and_what_people_read(model: str) -> None:
     names = {path.name for path in (MODELS_DIR / model).iterdir()}
-    listed = {"manifest.json", "card.md", *artifact_of(model).manifest.files}
+    listed = {"manifest.json", "recipe.json", "card.md", *artifact_of(model).manifest.files}
     assert {name for name in names if not name.endswith(".png")} == listed
 
 

@@ -119,7 +119,7 @@ seeds = st.integers(0, 2**32)
 @given(st.lists(lengths, min_size=2, max_size=9), seeds)
 async def test_company_changes_nothing(model: str, steps: list[int], seed: int) -> None:
     rows = [sequence(model, n, seed + i) for i, n in enumerate(steps)]
-    async with serving([artifact_of(model)]) as it:
+    async with serving([artifact_of(model)], num_workers=2) as it:
         together = await predict(it, model, rows)
         for row, seen in zip(rows, together, strict=True):
             (alone,) = await predict(it, model, [row])
@@ -174,7 +174,7 @@ async def test_sessions_in_any_chunks_and_company_say_what_one_prediction_says(
         [sequence(model, n, seed + 100 * i + j) for j, n in enumerate(cut)]
         for i, cut in enumerate(cuts)
     ]
-    async with serving([artifact_of(model)]) as it:
+    async with serving([artifact_of(model)], num_workers=2) as it:
         noise = [predict(it, model, [sequence(model, 30, seed + 7)]) for _ in range(3)]
         lives = (live(it, model, mine) for mine in chunks)
         *seen, _ = await asyncio.gather(*lives, asyncio.gather(*noise))
@@ -187,7 +187,7 @@ async def test_sessions_in_any_chunks_and_company_say_what_one_prediction_says(
 async def test_a_sequence_beyond_the_models_limit_is_refused(model: str) -> None:
     limit = min(artifact_of(model).manifest.limits.max_steps, 100_000)
     name = artifact_of(model).manifest.name
-    async with serving([artifact_of(model)]) as it:
+    async with serving([artifact_of(model)], num_workers=2) as it:
         long = np.repeat(sequence(model, 1, 0), limit + 1, axis=0)
         (error,) = (await it.plane.predict(name, [long], call=call())).results
     assert getattr(error, "details", {}) == {"limit": limit}

@@ -146,6 +146,7 @@ async def serving(
     sessions: SessionsConfig | None = None,
     scheduler: SchedulerConfig = SMALL,
     max_queue: int = 4096,
+    num_workers: int = 1,
 ) -> AsyncIterator[Serving]:
     """The small models, if no others are given. At the end nothing may be left in flight."""
     collectors, clock = CollectorRegistry(), Clock()
@@ -157,7 +158,7 @@ async def serving(
         runtime = Watched(runtime_of(artifact), on_step)
         engine = Engine(
             runtime,
-            EngineConfig(scheduler, max_queue=max_queue),
+            EngineConfig(scheduler, num_workers=num_workers, max_queue=max_queue),
             name=name,
             whole=not artifact.manifest.causal,
             metrics=metrics,

@@ -95,9 +95,10 @@ VARIED: list[dict[str, Any]] = [
 ]
 
 
+@pytest.mark.parametrize("num_workers", [1, 3])
 @pytest.mark.parametrize("stream", [True, False])
-async def test_twenty_others_change_nothing(stream: bool) -> None:
-    async with serving() as it:
+async def test_twenty_others_change_nothing(stream: bool, num_workers: int) -> None:
+    async with serving(num_workers=num_workers) as it:
         mine = {"prompt": PROMPT, "seed": 11, "max_tokens": 40, "logprobs": 2, "stream": stream}
         alone = await generate(it, **mine)
         others = [

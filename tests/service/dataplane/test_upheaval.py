@@ -85,11 +85,16 @@ async def one_call(it: Serving, rng: random.Random, ledger: Ledger) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(3))
-async def test_nothing_leaks_and_no_session_moves_without_an_answer(seed: int) -> None:
+@pytest.mark.parametrize("num_workers", [1, 3])
+@pytest.mark.parametrize("seed", range(2))
+async def test_nothing_leaks_and_no_session_moves_without_an_answer(
+    seed: int, num_workers: int
+) -> None:
     rng, ledger = random.Random(seed), Ledger()
     limits = DataPlaneLimits(max_streams=30)
-    async with serving(on_step=breaks_now_and_then(seed), limits=limits, max_queue=300) as it:
+    async with serving(
+        on_step=breaks_now_and_then(seed), limits=limits, max_queue=300, num_workers=num_workers
+    ) as it:
         for index in range(NUM_SESSIONS):
             name = f"session-{index}"
             request = OpenRequest(session_id=name)

@@ -108,7 +108,7 @@ class Settings(BaseSettings):
     session_max_per_tenant: Count = 10_000
     """Live sessions of one tenant."""
     session_max_bytes: Count = 1 << 30
-    """Bytes of all live sessions' states."""
+    """Bytes of all live sessions' states and kept replies."""
     session_overflow: Literal["refuse", "evict"] = "refuse"
     """At a limit: refuse the new session, or end the one idle longest."""
     session_replay_window: Count = 4

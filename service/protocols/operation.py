@@ -36,7 +36,7 @@ class HttpConfig:
     """Of a request that names none; None is no deadline."""
     ping_seconds: float = PING_SECONDS
     """Silence after which an event stream sends a comment."""
-    access_log: bool = True
+    access_log: bool = False
     """Whether each request leaves a line in the log."""
 
 

@@ -76,7 +76,8 @@ class Registry:
         wanted = ModelRef.parse(ref)
         model = self._current.get(wanted.name)
         if model is None and wanted.name in self._wanted:
-            raise Starting(f"model {wanted.name} is not loaded yet")
+            why = self._errors.get(wanted.name, "it is not loaded yet")
+            raise Starting(f"model {wanted.name} is not served: {why}")
         if model is None:
             raise ModelNotFound(
                 f"no model {wanted.name!r}",

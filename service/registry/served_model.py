@@ -2,11 +2,13 @@
 
 import time
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from service.artifact.artifact import Artifact
-from service.artifact.manifest import Manifest
+from service.artifact.manifest import Manifest, NumericInput, TextInput
 from service.artifact.text import Text
 from service.engine.engine import Engine, EngineConfig
 from service.errors import ArtifactError
@@ -57,12 +59,20 @@ def verify(artifact: Artifact, config: RuntimeConfig) -> VerifiedModel:
     started = time.monotonic()
     runtime = OnnxRuntime(artifact.model_path, artifact.manifest.graph, config)
     difference = replay_probe(artifact, runtime)
-    first = artifact.probe.inputs
     for rows, steps in _WARM_SHAPES:
-        values = np.zeros((rows, steps, *first.shape[2:]), first.dtype)
+        values = _warm_values(artifact.manifest, rows, steps)
         state = stack([runtime.initial_state()] * rows, runtime.batch_axes)
         runtime.step(StepInput(values, np.full(rows, steps, np.int32), state))
     return VerifiedModel(artifact, runtime, runtime.device, difference, time.monotonic() - started)
+
+
+def _warm_values(manifest: Manifest, rows: int, steps: int) -> NDArray[Any]:
+    """Zeros, or the last token: a graph whose embedding ends before it is refused here."""
+    match manifest.input:
+        case TextInput(num_tokens=num_tokens):
+            return np.full((rows, steps), num_tokens - 1, np.int64)
+        case NumericInput(features=features):
+            return np.zeros((rows, steps, len(features)), np.float32)
 
 
 def serve(verified: VerifiedModel, config: EngineConfig, metrics: Metrics) -> ServedModel:

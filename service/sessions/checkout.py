@@ -32,12 +32,14 @@ class Lease:
         """Move the session, all at once. Raises the Gone of a session that was ended meanwhile."""
         self.check_live()
         session = self.session
+        bytes_before = session.num_bytes
         session.state = state
         session.step += steps
         session.expires_at = expires_at
         session.clock_stopped_at = self._store.now()
         if past is not None:
             session.remember(past, max_bytes=self._store.config.replay_bytes)
+        self._store.account(session.num_bytes - bytes_before)
         self.committed = True
 
 

@@ -70,6 +70,11 @@ class Session:
     def busy(self) -> bool:
         return self.num_users > 0
 
+    @property
+    def num_bytes(self) -> int:
+        """Of the state, and about those of the kept replies."""
+        return self.state.num_bytes + sum(past.num_bytes for past in self.past)
+
     def remember(self, past: PastStep, *, max_bytes: int) -> None:
         """Keep a reply for retries, and forget the oldest ones for which there is no room."""
         self.past.append(past)

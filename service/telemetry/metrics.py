@@ -81,7 +81,9 @@ class Metrics:
         self.tokens = Counter("recur_tokens", "Tokens generated.", ["model"], registry=registry)
         self.sessions = Gauge("recur_sessions", "Live sessions.", ["state"], registry=registry)
         self.session_bytes = Gauge(
-            "recur_session_bytes", "Bytes of the states of live sessions.", registry=registry
+            "recur_session_bytes",
+            "Bytes of the states and kept replies of live sessions.",
+            registry=registry,
         )
         self.session_ends = Counter(
             "recur_session_ends", "Sessions gone.", ["reason"], registry=registry

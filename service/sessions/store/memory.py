@@ -39,7 +39,7 @@ class SessionsConfig:
     max_sessions: int = 100_000
     max_sessions_per_tenant: int = 10_000
     max_bytes: int = 1 << 30
-    """Of all states together."""
+    """Of all states and kept replies together."""
     overflow: Literal["refuse", "evict"] = "refuse"
     """At a limit: refuse the new session, or end the one that has been idle longest."""
     replay_window: int = 4
@@ -141,7 +141,7 @@ class MemoryStore:
         if self._sessions.get(key) is not session:
             return
         del self._sessions[key]
-        self._bytes -= session.state.num_bytes
+        self._bytes -= session.num_bytes
         self._per_tenant[session.tenant] -= 1
         if not self._per_tenant[session.tenant]:
             del self._per_tenant[session.tenant]
@@ -149,6 +149,10 @@ class MemoryStore:
         while len(self._tombstones) > self.config.max_tombstones:
             self._tombstones.popitem(last=False)
         self._metrics.session_ends.labels(reason=reason).inc()
+
+    def account(self, more_bytes: int) -> None:
+        """A live session grew, or, below zero, shrank."""
+        self._bytes += more_bytes
 
     def is_live(self, session: Session) -> bool:
         return self._sessions.get((session.tenant, session.id)) is session

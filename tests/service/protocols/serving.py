@@ -17,7 +17,7 @@ from service.protocols.http import create_http_app
 from service.protocols.operation import HttpConfig
 from service.telemetry.metrics import Metrics
 
-CONFIG = HttpConfig(max_body_bytes=2**20)
+CONFIG = HttpConfig(max_body_bytes=2**20, access_log=True)
 
 
 def ready_health() -> Health:

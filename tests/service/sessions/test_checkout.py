@@ -13,7 +13,7 @@ from service.errors import (
     SessionNotFound,
 )
 from service.sessions.checkout import Lease, checkout
-from service.sessions.session import Session
+from service.sessions.session import PastStep, Session
 from tests.service.sessions.stores import STATE_BYTES, Setup, past, setup, state
 
 
@@ -96,6 +96,19 @@ async def test_a_failed_step_leaves_everything_as_it_was() -> None:
     assert not session.busy
     await step(it)
     assert session.step == 1
+
+
+async def test_kept_replies_count_among_the_bytes_until_the_session_ends() -> None:
+    it = setup(replay_bytes=250)
+    session = it.open("mine")
+    for _ in range(4):
+        async with checkout(it.store, "mine", tenant="one") as lease:
+            reply = PastStep(session.step, b"digest", "reply", num_bytes=100)
+            lease.commit(state(), steps=1, expires_at=lease.next_expiry(), past=reply)
+    assert [kept.step for kept in session.past] == [2, 3]
+    assert it.metric("session_bytes") == STATE_BYTES + 200
+    it.store.end(session, "ended")
+    assert it.metric("session_bytes") == 0
 
 
 async def test_the_replay_window_keeps_the_last_replies() -> None:

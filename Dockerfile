@@ -7,19 +7,19 @@ ARG RECUR_EXTRA=cpu
 WORKDIR /src
 # pip stays outside the environment that the image gets.
 RUN python -m venv --without-pip /opt/recur
-ENV PIP_NO_COMPILE=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
+ENV PIP_CACHE_DIR=/var/cache/pip PIP_NO_COMPILE=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
 
 # What the service needs changes less often than the service: a layer of its own.
 COPY pyproject.toml constraints.txt ./
 RUN python -c "import sys, tomllib; project = tomllib.load(open('pyproject.toml', 'rb'))['project']; print(*project['dependencies'], *project['optional-dependencies'][sys.argv[1]], sep='\n')" "$RECUR_EXTRA" > requirements.txt
-RUN --mount=type=cache,target=/root/.cache/pip \
+RUN --mount=type=cache,target=/var/cache/pip \
     pip --python /opt/recur/bin/python install -c constraints.txt -r requirements.txt
 
 COPY README.md ./
 COPY service/ service/
 # The command `recur` trains, and training is not in this image. Tests of other people's packages
 # are not either. Bytecode is made here, because the running container cannot write it.
-RUN --mount=type=cache,target=/root/.cache/pip \
+RUN --mount=type=cache,target=/var/cache/pip \
     pip --python /opt/recur/bin/python install --no-deps . \
     && rm -f /opt/recur/bin/recur \
     && find /opt/recur/lib -type d -path '*/onnx/backend/test' -prune -exec rm -rf {} + \
@@ -36,7 +36,6 @@ COPY --from=build /srv/models /srv/models
 ENV PATH=/opt/recur/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
-    ORT_DISABLE_TELEMETRY=1 \
     RECUR_HOST=0.0.0.0 \
     RECUR_PORT=8000 \
     RECUR_MODELS_DIR=/srv/models \

@@ -1,5 +1,6 @@
 """Every setting, read once from the environment; the small configs that inner floors own."""
 
+import math
 import os
 import re
 from pathlib import Path
@@ -24,6 +25,9 @@ _OF_TRAINING = {"RECUR_DATA_DIR", "RECUR_CACHE_DIR"}
 
 _MAX_AUTO_THREADS = 4
 """Rows beat threads: a batch that is spread too thin costs more than it gains."""
+
+_CGROUP_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+"""Microseconds of processor time and of the period that they are for; `max` is no limit."""
 
 Count = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -215,10 +219,14 @@ class Settings(BaseSettings):
 
 
 def _num_processors() -> int:
-    """Those that this process may use, where the system tells."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    """As many as this process may use: by affinity, and by its container's quota."""
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    try:
+        quota, period = _CGROUP_QUOTA.read_text().split()
+    except OSError:
+        return usable or 1
+    allowed = usable if quota == "max" else math.ceil(int(quota) / int(period))
+    return min(usable or 1, allowed or 1)
 
 
 def read_settings() -> Settings:

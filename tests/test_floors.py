@@ -15,7 +15,7 @@ def test_each_package_imports_only_what_is_below_it() -> None:
 
 def test_the_service_starts_without_torch() -> None:
     script = (
-        "import sys, service.__main__\n"
+        "import sys, service.process\n"
         "names = {name.partition('.')[0] for name in sys.modules}\n"
         "assert not names & {'torch', 'lightning', 'training'}, names"
     )

@@ -1,14 +1,18 @@
 """A graph, run as the service runs it: chunk and state go in, outputs and state come out."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from service.artifact.manifest import GraphSpec, StateSpec
+
+# It would tell its maker of its use, from a thread that it starts when it is imported.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+import onnxruntime
 
 Array = NDArray[Any]
 State = tuple[NDArray[np.float32], ...]

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence as Rows
 from dataclasses import dataclass
-from typing import Self
+from typing import ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,8 @@ class Finished:
 
 class Read:
     """Reads a sequence to its end; keeps the last step's outputs, or every step's with `keep`."""
+
+    goes_on: ClassVar[bool] = False
 
     def __init__(self, per_step: frozenset[str], *, keep: bool = False) -> None:
         self._per_step = per_step

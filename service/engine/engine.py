@@ -20,6 +20,8 @@ from service.errors import DeadlineExceeded, Draining, QueueFull
 from service.runtime.base import Runtime, State
 from service.telemetry.metrics import Metrics
 
+_SHORT_STEPS = 4
+
 
 @dataclass(frozen=True, slots=True)
 class EngineConfig:
@@ -87,7 +89,7 @@ class Engine:
             self._shed.labels(reason="deadline").inc()
             raise DeadlineExceeded("the deadline passed before the work was queued")
         self._idle.clear()
-        places = [self._take_place() for _ in rows]
+        places = [self._take_place(row) for row in rows]
         collector = Collector(len(rows), on_row_done=lambda key: self._leave_place(places[key]))
         shares: list[list[Sequence]] = [[] for _ in self._workers]
         for key, row in enumerate(rows):
@@ -126,9 +128,14 @@ class Engine:
             await asyncio.to_thread(worker.join)
         await asyncio.sleep(0)  # let the last deliveries run
 
-    def _take_place(self) -> int:
-        """One more row for the worker with the fewest."""
-        place = self._loads.index(min(self._loads))
+    def _take_place(self, row: Row) -> int:
+        """A worker for the row: the one with the fewest, if the row brings it enough to do.
+
+        Rows of a step or two share the first worker's batches: apart they would cost more than a
+        second thread gains.
+        """
+        is_short = row.continuation.goes_on or len(row.inputs) < _SHORT_STEPS
+        place = 0 if is_short else self._loads.index(min(self._loads))
         self._loads[place] += 1
         return place
 

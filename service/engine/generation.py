@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from collections.abc import Sequence as Rows
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -97,6 +97,8 @@ class StopText:
 
 class Generate:
     """The continuation of one choice. Its sequence's inputs end in the token to go on from."""
+
+    goes_on: ClassVar[bool] = True
 
     def __init__(
         self, params: GenerationParams, text: Text, *, prompt: Iterable[int], stream: bool

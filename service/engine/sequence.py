@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Sequence as Rows
 from dataclasses import dataclass, field
-from typing import Any, Protocol, Self
+from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +42,9 @@ class Advance:
 
 class Continuation(Protocol):
     """Decides what a row's outputs mean and whether it goes on."""
+
+    goes_on: ClassVar[bool]
+    """Whether it makes inputs of its own, step by step, once the given ones are consumed."""
 
     @classmethod
     def accept(cls, rows: Rows[tuple[Self, RowOutput]]) -> list[Advance]:

@@ -4,9 +4,7 @@ from collections.abc import Callable, Mapping
 from enum import StrEnum
 
 from service.errors import Draining, Starting
-
-READY = "ready"
-"""What is said of a model that is loaded, verified and warm."""
+from service.registry.registry import READY
 
 
 class HealthState(StrEnum):

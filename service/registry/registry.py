@@ -17,6 +17,9 @@ from service.telemetry.metrics import Metrics
 _log = structlog.get_logger(__name__)
 _DRAIN_POLL_SECONDS = 0.5
 
+READY = "ready"
+"""What is said of a model that is loaded, verified and warm."""
+
 
 @dataclass(frozen=True, slots=True)
 class RegistryConfig:
@@ -56,7 +59,7 @@ class Registry:
     def readiness(self) -> dict[str, str]:
         """`ready`, `loading` or what is wrong, for every configured model."""
         states = {name: self._errors.get(name, "loading") for name in self._wanted}
-        return states | dict.fromkeys(self._current, "ready")
+        return states | dict.fromkeys(self._current, READY)
 
     @property
     def ready(self) -> bool:
@@ -113,6 +116,8 @@ class Registry:
                 self._errors[name] = "no such model, or no such version, in RECUR_MODELS_DIR"
             elif current is None or current.manifest.version != version:
                 await self._load(name, version)
+        for name, state in self.readiness().items():
+            self._metrics.model_ready.labels(name).set(state == READY)
 
     async def poll(self) -> None:
         """Refresh for ever."""

@@ -1,5 +1,6 @@
 """The Runtime on ONNX Runtime, on the processor or a CUDA device."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,13 +8,16 @@ from types import MappingProxyType
 from typing import Any, Literal, cast
 
 import numpy as np
-import onnxruntime as ort
 import structlog
 from numpy.typing import NDArray
 
 from service.artifact.manifest import GraphSpec
 from service.errors import DeviceUnavailable, ModelFailed
 from service.runtime.base import State, StepInput, StepOutput
+
+# It would tell its maker of its use, from a thread that it starts when it is imported.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+import onnxruntime as ort
 
 _log = structlog.get_logger(__name__)
 

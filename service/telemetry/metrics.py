@@ -107,6 +107,12 @@ class Metrics:
             ["model", "version", "task", "device"],
             registry=registry,
         )
+        self.model_ready = Gauge(
+            "recur_model_ready",
+            "1 for each configured model that is served, 0 for one that is not.",
+            ["model"],
+            registry=registry,
+        )
         self.model_load_seconds = Gauge(
             "recur_model_load_seconds",
             "Load, verification and warm-up of the served version.",

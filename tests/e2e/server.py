@@ -41,16 +41,22 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def start(models_dir: Path, log: Path, **settings: str) -> Server:
-    """`settings` without their prefix, in lower case: `grace_seconds="2"`."""
+def start(
+    models_dir: Path, log: Path, *, ignoring_signals: bool = False, **settings: str
+) -> Server:
+    """`settings` without their prefix, in lower case: `grace_seconds="2"`.
+
+    `ignoring_signals`: it is born deaf to SIGTERM, as the first process of a container is.
+    """
     port = free_port()
     env = {name: value for name, value in os.environ.items() if not name.startswith("RECUR_")}
     env |= {"RECUR_MODELS_DIR": str(models_dir), "RECUR_PORT": str(port)}
     env |= {f"RECUR_{name.upper()}": value for name, value in settings.items()}
     with log.open("wb") as stderr:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "service"], cwd=ROOT, env=env, stderr=stderr
-        )
+        command = [sys.executable, "-m", "service"]
+        if ignoring_signals:
+            command = ["sh", "-c", 'trap "" TERM; exec "$@"', "sh", *command]
+        process = subprocess.Popen(command, cwd=ROOT, env=env, stderr=stderr)
     return Server(process, f"http://127.0.0.1:{port}", log)
 
 

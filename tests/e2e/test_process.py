@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -55,6 +56,27 @@ async def test_sigterm_lets_a_stream_finish_and_exits_0(models: Path, tmp_path: 
                 rest = [line async for line in lines]
         assert "event: done" in rest
         assert await asyncio.to_thread(server.process.wait, 30) == 0
+
+
+@pytest.mark.parametrize("later_seconds", [0.0, 0.3, 0.6])
+def test_a_sigterm_while_it_starts_ends_it_with_0(
+    models: Path, tmp_path: Path, later_seconds: float
+) -> None:
+    server = start(models, tmp_path / "log", ignoring_signals=True)
+    wait_for(lambda: hears_sigterm(server.process.pid))
+    time.sleep(later_seconds)
+    server.process.terminate()
+    try:
+        assert server.process.wait(20) == 0
+    finally:
+        server.process.kill()
+
+
+def hears_sigterm(pid: int) -> bool:
+    """Whether the process has a handler for it."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    (caught,) = [line for line in status.splitlines() if line.startswith("SigCgt:")]
+    return bool(int(caught.split()[1], 16) & 1 << signal.SIGTERM - 1)
 
 
 async def until_not_ready(client: httpx.AsyncClient) -> httpx.Response:

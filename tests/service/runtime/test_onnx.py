@@ -1,5 +1,8 @@
 """ONNX Runtime behind the Runtime protocol: what a row gets depends on nothing but the row."""
 
+import os
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -202,3 +205,17 @@ def test_cuda_agrees_with_the_processor(tmp_path: Path) -> None:
     np.testing.assert_allclose(on_cuda, on_cpu, atol=1e-4, rtol=1e-4)
     for seen, expected in zip(cuda_state, cpu_state, strict=True):
         np.testing.assert_allclose(seen, expected, atol=1e-4, rtol=1e-4)
+
+
+def test_onnx_runtime_does_not_report_its_use() -> None:
+    script = (
+        "import threading, service.runtime.onnx, os\n"
+        "assert os.environ['ORT_DISABLE_TELEMETRY'] == '1'\n"
+        "assert len(os.listdir('/proc/self/task')) == 1, 'a thread runs after the import'"
+    )
+    env = {k: v for k, v in os.environ.items() if k != "ORT_DISABLE_TELEMETRY"}
+    env["OPENBLAS_NUM_THREADS"] = "1"  # NumPy starts threads of its own otherwise
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=env, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,86 @@
+"""The process: reads the settings, serves until told to stop, leaves with an honest status."""
+
+import asyncio
+import sys
+import time
+from types import FrameType
+
+import structlog
+import uvicorn
+import uvloop
+
+from service.app import Service, build
+from service.settings import Settings, SettingsError, read_settings, unknown_variables
+from service.telemetry.logging import configure_logging
+
+_log = structlog.get_logger(__name__)
+
+
+class _Server(uvicorn.Server):
+    """Drains before it stops: while work is in flight, the port stays open and says not ready."""
+
+    def __init__(self, config: uvicorn.Config, service: Service) -> None:
+        super().__init__(config)
+        self._service = service
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stopping: asyncio.Task[None] | None = None
+
+    async def serve_until_stopped(self) -> bool:
+        """Whether it ended because it was asked to."""
+        self._loop = asyncio.get_running_loop()
+        watch = asyncio.create_task(self._stop_on_failure())
+        await self.serve()
+        watch.cancel()
+        return not self._service.failed.is_set()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if self._stopping is not None or self._loop is None:
+            self.force_exit = True
+            self.should_exit = True
+            return
+        # A signal handler runs between any two instructions: only hand over to the loop.
+        self._loop.call_soon_threadsafe(self._begin_stop)
+
+    def _begin_stop(self) -> None:
+        if self._stopping is None:
+            self._stopping = asyncio.create_task(self._drain_and_stop())
+
+    async def _drain_and_stop(self) -> None:
+        began = time.monotonic()
+        await self._service.drain()
+        left = self._service.grace_seconds - (time.monotonic() - began)
+        self.config.timeout_graceful_shutdown = max(1, int(left))
+        self.should_exit = True
+
+    async def _stop_on_failure(self) -> None:
+        await self._service.failed.wait()
+        self.should_exit = True
+
+
+def main() -> int:
+    try:
+        settings = read_settings()
+    except SettingsError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    configure_logging(level=settings.log_level, renderer=settings.log_format)
+    for name in unknown_variables():
+        _log.warning("unknown setting ignored", variable=name)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return 0 if runner.run(_serve(settings)) else 1
+
+
+async def _serve(settings: Settings) -> bool:
+    service = build(settings)
+    config = uvicorn.Config(
+        service.app,
+        host=settings.host,
+        port=settings.port,
+        http="httptools",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        proxy_headers=False,
+        lifespan="on",
+    )
+    return await _Server(config, service).serve_until_stopped()

@@ -22,6 +22,7 @@ class Text:
             raise ArtifactError(f"not a tokenizer: {error}", file=path.name) from error
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
+        self._token_texts: dict[int, str] = {}
 
     @property
     def num_tokens(self) -> int:
@@ -43,7 +44,13 @@ class Text:
         return self._tokenizer.decode(list(ids), skip_special_tokens=True)
 
     def token(self, token_id: int) -> str:
-        """The text of one token as people read it."""
+        """The text of one token as people read it; remembered, for long texts ask for many."""
+        known = self._token_texts.get(token_id)
+        if known is None:
+            known = self._token_texts[token_id] = self._token_text(token_id)
+        return known
+
+    def _token_text(self, token_id: int) -> str:
         text = self.decode([token_id])
         if text and _REPLACEMENT not in text:
             return text

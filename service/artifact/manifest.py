@@ -92,6 +92,15 @@ class GraphSpec(_Model):
         return self.inputs[0]
 
     @model_validator(mode="after")
+    def _names_are_unique(self) -> "GraphSpec":
+        fed = [*(s.name for s in self.inputs), self.lengths, *(s.input for s in self.state)]
+        given = [*(s.name for s in self.outputs), *(s.output for s in self.state)]
+        for names in (fed, given):
+            if twice := sorted({name for name in names if names.count(name) > 1}):
+                raise ValueError(f"named twice: {', '.join(twice)}")
+        return self
+
+    @model_validator(mode="after")
     def _data_axes_come_first(self) -> "GraphSpec":
         for spec in self.inputs:
             if spec.shape[:2] != ("batch", "time"):

@@ -99,14 +99,15 @@ class DataPlane:
         results: list[Prediction | RecurError | None] = []
         steps: dict[int, NDArray[Any]] = {}
         rows: list[Row] = []
-        for index, read in enumerate(await self._read(model, named)):
-            if isinstance(read, RecurError):
-                results.append(read)
-                continue
-            results.append(None)
-            steps[index] = read
-            rows.append(row_of(model, read, start_state(model), raw=raw))
-        ends = await _run(model, rows, call) if rows else []
+        with model.engine.hold():
+            for index, read in enumerate(await self._read(model, named)):
+                if isinstance(read, RecurError):
+                    results.append(read)
+                    continue
+                results.append(None)
+                steps[index] = read
+                rows.append(row_of(model, read, start_state(model), raw=raw))
+            ends = await _run(model, rows, call) if rows else []
         for index, end in zip(steps, ends, strict=True):
             if isinstance(end, RecurError):
                 results[index] = end
@@ -121,9 +122,9 @@ class DataPlane:
     ) -> AsyncGenerator[GenerationEvent]:
         """Pieces as they become certain, then GenerationDone. Closing the iterator cancels."""
         model = self._registry.get(ref)
-        prompt = await self._prompt(model, request)
-        plan = generating.plan(model, request, prompt, self._limits)
-        with self._stream():
+        with model.engine.hold(), self._stream():
+            prompt = await self._prompt(model, request)
+            plan = generating.plan(model, request, prompt, self._limits)
             events = generating.run(plan, start_state(model), call=call, metrics=self._metrics)
             async with aclosing(events):
                 async for event in events:

@@ -6,7 +6,9 @@ after each step one `call_soon_threadsafe` hands all its items to their collecto
 
 import asyncio
 import time
+from collections.abc import Generator
 from collections.abc import Sequence as Rows
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -55,6 +57,7 @@ class Engine:
         self._idle = asyncio.Event()
         self._idle.set()
         self._closing = False
+        self._num_holders = 0
         self._workers = [
             Worker(
                 runtime,
@@ -72,6 +75,20 @@ class Engine:
     def in_flight(self) -> int:
         """Sequences admitted and not yet answered."""
         return sum(self._loads)
+
+    @property
+    def in_use(self) -> bool:
+        """Whether something is in flight, or someone holds it for more to come."""
+        return self._num_holders > 0 or self.in_flight > 0
+
+    @contextmanager
+    def hold(self) -> Generator[None]:
+        """Keeps the engine from being replaced between two pieces of the same work."""
+        self._num_holders += 1
+        try:
+            yield
+        finally:
+            self._num_holders -= 1
 
     def submit(self, rows: Rows[Row], *, deadline: float | None) -> Collector:
         """Queue all rows, or none. Raises QueueFull, Draining, DeadlineExceeded."""

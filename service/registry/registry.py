@@ -206,7 +206,7 @@ class Registry:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._config.drain_seconds
         while loop.time() < deadline and (  # noqa: ASYNC110 - two conditions, no event
-            old.engine.in_flight or any(self._sessions.of_version(name, version))
+            old.engine.in_use or any(self._sessions.of_version(name, version))
         ):
             await asyncio.sleep(_DRAIN_POLL_SECONDS)
         for session in self._sessions.of_version(name, version):

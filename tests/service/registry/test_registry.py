@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
@@ -17,8 +18,9 @@ from prometheus_client import CollectorRegistry
 from service.artifact.artifact import dump_probe, load_artifact
 from service.dataplane.plane import DataPlane
 from service.dataplane.types import DataPlaneLimits, OpenRequest, StepReply
-from service.engine.engine import EngineConfig
-from service.errors import DeviceUnavailable, ModelNotFound, SessionLost, Starting
+from service.engine.continuations import Finished, Read
+from service.engine.engine import EngineConfig, Row
+from service.errors import DeviceUnavailable, Draining, ModelNotFound, SessionLost, Starting
 from service.registry.registry import Registry, RegistryConfig
 from service.runtime.onnx import RuntimeConfig
 from service.sessions.store.memory import MemoryStore, SessionsConfig
@@ -280,6 +282,26 @@ async def test_a_session_stays_on_its_version_until_it_ends(tmp_path: Path) -> N
             it.plane.end_session(name, call=call())
         await until_drained(it, 1)
         assert await it.feed("new", 1) == 30
+
+
+async def test_a_version_that_is_held_does_not_end_between_two_pieces_of_work(
+    tmp_path: Path,
+) -> None:
+    save_running_total(tmp_path)
+    async with running(tmp_path) as it:
+        old = it.registry.get(TOTAL)
+        steps = np.ones((2, 1), np.float32)
+        row = Row(steps, old.runtime.initial_state(), Read(old.runtime.per_step))
+        with old.engine.hold():
+            save_running_total(tmp_path, version=2)
+            await it.registry.refresh()
+            for _ in range(20):  # unheld, it ends at once
+                await asyncio.sleep(0)
+            (end,) = await old.engine.submit([row], deadline=None).ends()
+        assert isinstance(end, Finished)
+        await until_drained(it, 1)
+        with pytest.raises(Draining):
+            old.engine.submit([row], deadline=None)
 
 
 async def test_a_session_that_outstays_the_drain_is_lost(tmp_path: Path) -> None:

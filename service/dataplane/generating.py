@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from service.artifact.manifest import LanguageModelingOutput
 from service.artifact.text import Text
+from service.dataplane.reading import read_to_end
 from service.dataplane.types import (
     Call,
     Choice,
@@ -22,8 +23,7 @@ from service.dataplane.types import (
     TextPiece,
     TokenLogprob,
 )
-from service.engine.collector import Collector
-from service.engine.continuations import Finished, Read
+from service.engine.continuations import Read
 from service.engine.engine import Row
 from service.engine.generation import (
     Generate,
@@ -160,15 +160,9 @@ async def _prefill(
 ) -> tuple[NDArray[np.float32], ...]:
     """Read the prompt once for all choices."""
     reader = Read(plan.model.runtime.per_step)
-    rows = [Row(inputs, start.tensors, reader)]
-    collector: Collector = plan.model.engine.submit(rows, deadline=call.deadline)
-    try:
-        (end,) = await collector.ends()
-    finally:
-        collector.close()
+    (end,) = await read_to_end(plan.model, [Row(inputs, start.tensors, reader)], call)
     if isinstance(end, RecurError):
         raise end
-    assert isinstance(end, Finished), "a reader ends in Finished"
     return end.state
 
 

@@ -14,6 +14,7 @@ from service.dataplane.generating import GenerationEnd
 from service.dataplane.opening import check_fork, check_opening, initial_state
 from service.dataplane.reading import (
     prediction_of,
+    read_to_end,
     row_of,
     start_state,
     state_after,
@@ -36,7 +37,6 @@ from service.dataplane.types import (
     StepReply,
     TextPiece,
 )
-from service.engine.continuations import Finished
 from service.engine.engine import Row
 from service.errors import (
     InvalidInput,
@@ -107,7 +107,7 @@ class DataPlane:
                 results.append(None)
                 steps[index] = read
                 rows.append(row_of(model, read, start_state(model), raw=raw))
-            ends = await _run(model, rows, call) if rows else []
+            ends = await read_to_end(model, rows, call) if rows else []
         for index, end in zip(steps, ends, strict=True):
             if isinstance(end, RecurError):
                 results[index] = end
@@ -175,10 +175,11 @@ class DataPlane:
             steps = await self._steps(model, chunk, "inputs")
             digest = digest_of(b"feed", raw, str(steps.shape).encode(), steps.tobytes())
             past = past_step(session, step, digest, self._metrics)
-            if past is not None and isinstance(past.reply, StepReply):
+            if past is not None:
+                assert isinstance(past.reply, StepReply), "the digest is that of a feed"
                 return Feed(past.reply, replayed=True, model=session.model)
             row = row_of(model, steps, session.state, raw=raw)
-            (end,) = await _run(model, [row], call)
+            (end,) = await read_to_end(model, [row], call)
             if isinstance(end, RecurError):
                 raise end
             reply = StepReply(
@@ -213,7 +214,8 @@ class DataPlane:
             prompt = await self._prompt(model, request)
             digest = digest_of(b"generate", repr(request).encode(), prompt.tobytes())
             past = past_step(session, step, digest, self._metrics)
-            if past is not None and isinstance(past.reply, GenerationDone):
+            if past is not None:
+                assert isinstance(past.reply, GenerationDone), "the digest is that of a generation"
                 for choice in past.reply.choices:
                     yield TextPiece(choice.index, choice.text, choice.logprobs or ())
                 yield replace(past.reply, replayed=True)
@@ -270,8 +272,13 @@ class DataPlane:
         session = lease.session
         before, expires_at = session.step, lease.next_expiry()
         done = end.done
-        info = self._session_info(
-            session, step=before + end.num_steps, expires_at=expires_at, busy=False, state=end.state
+        # The session as it will stand: the reply that tells is committed with the state.
+        info = replace(
+            self._session_info(session),
+            step=before + end.num_steps,
+            expires_at=expires_at,
+            busy=False,
+            state_norms=self._norms(session, end.state),
         )
         reply = GenerationDone(done.model, done.version, done.choices, done.usage, info)
         lease.commit(
@@ -311,33 +318,27 @@ class DataPlane:
             return np.zeros(0, np.int64)
         return await self._steps(model, request.prompt, "prompt")
 
-    def _session_info(
-        self,
-        session: Session,
-        *,
-        step: int | None = None,
-        expires_at: float | None = None,
-        busy: bool | None = None,
-        state: SessionState | None = None,
-    ) -> SessionInfo:
-        model = self._registry.pinned(session.model, session.version)
-        tensors = (state or session.state).tensors
-        norms = {
-            spec.input: float(np.linalg.norm(tensor))
-            for spec, tensor in zip(model.manifest.graph.state, tensors, strict=True)
-        }
+    def _session_info(self, session: Session) -> SessionInfo:
         return SessionInfo(
             session_id=session.id,
             model=session.model,
             version=session.version,
-            step=session.step if step is None else step,
-            expires_at=session.expires_at if expires_at is None else expires_at,
+            step=session.step,
+            expires_at=session.expires_at,
             created_at=session.created_at,
-            busy=session.busy if busy is None else busy,
+            busy=session.busy,
             state_bytes=session.state.num_bytes,
-            state_norms=norms,
+            state_norms=self._norms(session, session.state),
             metadata=session.metadata,
         )
+
+    def _norms(self, session: Session, state: SessionState) -> dict[str, float]:
+        """The Euclidean norm of each tensor, by its input's name."""
+        model = self._registry.pinned(session.model, session.version)
+        return {
+            spec.input: float(np.linalg.norm(tensor))
+            for spec, tensor in zip(model.manifest.graph.state, state.tensors, strict=True)
+        }
 
     @contextmanager
     def _stream(self) -> Generator[None]:
@@ -354,16 +355,6 @@ class DataPlane:
             yield
         finally:
             self._num_streams -= 1
-
-
-async def _run(model: ServedModel, rows: list[Row], call: Call) -> list[Finished | RecurError]:
-    """Submit and wait for every row; leaving early drops them."""
-    collector = model.engine.submit(rows, deadline=call.deadline)
-    try:
-        ends = await collector.ends()
-    finally:
-        collector.close()
-    return [end for end in ends if isinstance(end, Finished | RecurError)]
 
 
 def _model_info(model: ServedModel) -> ModelInfo:

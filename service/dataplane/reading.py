@@ -15,6 +15,7 @@ from service.artifact.manifest import (
 )
 from service.artifact.text import Text
 from service.dataplane.types import (
+    Call,
     Classification,
     Forecast,
     Likelihood,
@@ -78,6 +79,18 @@ def row_of(model: ServedModel, steps: NDArray[Any], state: SessionState, *, raw:
             return Row(inputs, state.tensors, continuation)
         case ClassificationOutput() | ForecastingOutput():
             return Row(steps, state.tensors, Read(per_step, keep=raw))
+
+
+async def read_to_end(
+    model: ServedModel, rows: list[Row], call: Call
+) -> list[Finished | RecurError]:
+    """Submit and wait for every row; leaving early drops them."""
+    collector = model.engine.submit(rows, deadline=call.deadline)
+    try:
+        ends = await collector.ends()
+    finally:
+        collector.close()
+    return [end for end in ends if isinstance(end, Finished | RecurError)]
 
 
 def state_after(finished: Finished, steps: NDArray[Any], before: SessionState) -> SessionState:

@@ -1,15 +1,13 @@
 """One step of a batch: pad, stack, run, unstack. Holds no policy and keeps nothing."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from service.engine.scheduler import Batch
 from service.engine.sequence import RowOutput
 from service.runtime.base import Runtime, State, StepInput
-from service.runtime.state import stack, unstack
+from service.runtime.state import is_finite, stack, unstack
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +33,7 @@ def run_step(runtime: Runtime, batch: Batch) -> StepResult:
     rows: list[RowOutput] = []
     per_step = runtime.per_step
     # One look at the whole batch spares a look at each row, nearly always.
-    all_finite = _is_finite(result.outputs.values()) and _is_finite(result.state)
+    all_finite = is_finite(result.outputs.values()) and is_finite(result.state)
     for row, sequence in enumerate(sequences):
         steps = int(lengths[row])
         sequence.position += steps
@@ -44,10 +42,6 @@ def run_step(runtime: Runtime, batch: Batch) -> StepResult:
             name: array[row, :steps] if name in per_step else array[row]
             for name, array in result.outputs.items()
         }
-        finite = all_finite or (_is_finite(outputs.values()) and _is_finite(states[row]))
+        finite = all_finite or (is_finite(outputs.values()) and is_finite(states[row]))
         rows.append(RowOutput(outputs, states[row], sequence.remaining == 0, finite))
     return StepResult(rows, int(lengths.sum()))
-
-
-def _is_finite(arrays: Iterable[NDArray[np.float32]]) -> bool:
-    return all(bool(np.isfinite(array).all()) for array in arrays)

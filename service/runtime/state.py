@@ -1,8 +1,9 @@
 """Rows of state to a batch of state, and back."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from service.runtime.base import State
 
@@ -25,8 +26,9 @@ def own(row: State) -> State:
     return tuple(np.ascontiguousarray(array).copy() for array in row)
 
 
-def is_finite(row: State) -> bool:
-    return all(bool(np.isfinite(array).all()) for array in row)
+def is_finite(arrays: Iterable[NDArray[np.float32]]) -> bool:
+    """Of a state, a row's or a batch's, or of outputs."""
+    return all(bool(np.isfinite(array).all()) for array in arrays)
 
 
 def nbytes(row: State) -> int:

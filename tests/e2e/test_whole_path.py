@@ -12,8 +12,8 @@ import torch
 
 from service.artifact.text import Text
 from tests.e2e.server import serving
+from tests.training.tiny import publish_run
 from training.config import RunConfig
-from training.recipes import steps
 from training.recipes.steps import Folders
 from training.recipes.tiny import tiny_language, tiny_questions, tiny_series
 
@@ -47,16 +47,13 @@ class Made:
 def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Made]]:
     root = tmp_path_factory.mktemp("whole-path")
     folders = Folders(root / "runs", root / "models")
-    networks: dict[str, tuple[torch.nn.Module, Path]] = {}
-    for recipe in (tiny_language, tiny_questions, tiny_series):
-        config = one_epoch(recipe())
-        task = steps.train(config, folders)
-        networks[config.name] = (task.network.eval(), steps.publish(config, folders))
+    configs = [one_epoch(recipe()) for recipe in (tiny_language, tiny_questions, tiny_series)]
+    published = {config.name: publish_run(config, folders) for config in configs}
     with (
         serving(folders.models, root / "log") as server,
         httpx.Client(base_url=server.url, timeout=60) as client,
     ):
-        yield {name: Made(network, folder, client) for name, (network, folder) in networks.items()}
+        yield {name: Made(tiny.network, tiny.folder, client) for name, tiny in published.items()}
 
 
 def one_epoch(config: RunConfig) -> RunConfig:

@@ -4,7 +4,6 @@ import http.client
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -13,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+
+from tests.e2e.server import free_port
 
 _ROOT = Path(__file__).resolve().parents[2]
 _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
@@ -36,7 +37,7 @@ class Server:
     """`python -m service` on a free port, with the settings of the environment."""
 
     def __init__(self, models: Path) -> None:
-        self.port = _free_port()
+        self.port = free_port()
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the server
         environment = os.environ | {
             "RECUR_HOST": "127.0.0.1",
@@ -122,12 +123,6 @@ def machine_cpu_seconds() -> float:
     with Path("/proc/stat").open() as file:
         user, nice, system, _idle, _iowait, *rest = map(int, file.readline().split()[1:8])
     return (user + nice + system + sum(rest)) / _TICKS_PER_SECOND
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,7 +70,7 @@ class Settings(BaseSettings):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where models run; `cuda` refuses to start without it, `auto` takes it where it works."""
     engine_threads: Annotated[int, Field(ge=0)] = 0
-    """Threads that step one model's rows side by side; 0 is one for each processor, at most 4."""
+    """Threads that step rows, shared by all models; 0 is one for each processor, at most 4."""
     threads: Count = 1
     """Threads inside one call of the runtime."""
     max_rows: Count = 64

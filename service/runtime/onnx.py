@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from service.artifact.manifest import GraphSpec
 from service.errors import DeviceUnavailable, ModelFailed
-from service.runtime.base import State, StepInput, StepOutput
+from service.runtime.base import State, StepInput, StepOutput, host_state
 
 # It would tell its maker of its use, from a thread that it starts when it is imported.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
@@ -61,7 +61,7 @@ class OnnxRuntime:
             spec.input.name: step.values,
             spec.lengths: step.lengths,
         }
-        for state, array in zip(spec.state, step.state, strict=True):
+        for state, array in zip(spec.state, host_state(step.state), strict=True):
             feeds[state.input] = array
         try:
             arrays = cast("list[NDArray[np.float32]]", self._session.run(self._output_names, feeds))

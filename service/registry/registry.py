@@ -11,7 +11,7 @@ from service.engine.pool import Pool
 from service.errors import DeviceUnavailable, ModelNotFound, RecurError, Starting
 from service.registry.disk import ModelRef, load_version, scan
 from service.registry.served_model import ServedModel, VerifiedModel, serve, verify
-from service.runtime.onnx import RuntimeConfig
+from service.runtime.session import RuntimeConfig
 from service.sessions.store.memory import MemoryStore
 from service.telemetry.metrics import Metrics
 

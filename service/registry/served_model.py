@@ -15,10 +15,10 @@ from service.engine.cost import TYPICAL, CostModel
 from service.engine.engine import Engine, EngineConfig
 from service.engine.pool import Pool
 from service.engine.sweep import measure
-from service.errors import ArtifactError
-from service.runtime.base import Runtime, StepInput, host_state
-from service.runtime.onnx import OnnxRuntime, RuntimeConfig
-from service.runtime.state import stack
+from service.registry.form import choose_form, replay
+from service.runtime.base import Runtime
+from service.runtime.onnx import OnnxRuntime
+from service.runtime.session import RuntimeConfig
 from service.telemetry.metrics import Metrics
 
 
@@ -33,6 +33,7 @@ class VerifiedModel:
     load_seconds: float
     cost: CostModel = TYPICAL
     """Of its calls on this machine."""
+    precision: str = "float32"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +62,19 @@ def verify(artifact: Artifact, config: RuntimeConfig) -> VerifiedModel:
     Raises ArtifactError where the numbers differ from those seen at export.
     """
     started = time.monotonic()
-    runtime = OnnxRuntime(artifact.model_path, artifact.manifest.graph, config)
-    difference = replay_probe(artifact, runtime)
+    form = choose_form(artifact, config)
+    runtime = OnnxRuntime(artifact.folder / form.graph.file, form.graph, config)
+    difference = replay(form, runtime)
     cost = measure(runtime, partial(_warm_values, artifact.manifest))
-    seconds = time.monotonic() - started
-    return VerifiedModel(artifact, runtime, runtime.device, difference, seconds, cost)
+    return VerifiedModel(
+        artifact,
+        runtime,
+        runtime.device,
+        difference,
+        time.monotonic() - started,
+        cost,
+        form.precision,
+    )
 
 
 def _warm_values(manifest: Manifest, steps: int) -> NDArray[Any]:
@@ -92,40 +101,3 @@ def serve(
         cost=verified.cost,
     )
     return ServedModel(verified, engine, time.time())
-
-
-def replay_probe(artifact: Artifact, runtime: Runtime) -> float:
-    """The largest `|seen - expected| / max(1, |expected|)`; ArtifactError beyond tolerance."""
-    probe = artifact.probe
-    rows = len(probe.lengths)
-    state = stack([runtime.initial_state()] * rows, runtime.batch_axes)
-    dtype = np.dtype(artifact.manifest.graph.input.dtype)
-    result = runtime.step(StepInput(probe.inputs.astype(dtype), probe.lengths, state))
-    worst = 0.0
-    pairs = [(name, result.outputs[name], expected) for name, expected in probe.outputs.items()]
-    specs = artifact.manifest.graph.state
-    pairs += [
-        (spec.output, seen, expected)
-        for spec, seen, expected in zip(specs, host_state(result.state), probe.state, strict=True)
-    ]
-    for name, seen, expected in pairs:
-        if seen.shape != expected.shape:
-            raise ArtifactError(
-                f"{name} has shape {seen.shape}, at export it had {expected.shape}",
-                file=artifact.manifest.probe.file,
-                field=name,
-            )
-        if name in runtime.per_step:
-            valid = np.arange(seen.shape[1]) < probe.lengths[:, None]
-            seen, expected = seen[valid], expected[valid]
-        difference = float((np.abs(seen - expected) / np.maximum(1.0, np.abs(expected))).max())
-        tolerance = artifact.manifest.probe.tolerance
-        if not difference <= tolerance:
-            raise ArtifactError(
-                f"{name} differs from what was seen at export by {difference:.3g}, "
-                f"more than {tolerance:g}",
-                file=artifact.manifest.probe.file,
-                field=name,
-            )
-        worst = max(worst, difference)
-    return worst

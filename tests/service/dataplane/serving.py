@@ -32,7 +32,8 @@ from service.engine.scheduler import SchedulerConfig
 from service.errors import ModelNotFound
 from service.registry.served_model import ServedModel, VerifiedModel
 from service.runtime.base import Runtime, State, StepInput, StepOutput
-from service.runtime.onnx import OnnxRuntime, RuntimeConfig
+from service.runtime.onnx import OnnxRuntime
+from service.runtime.session import RuntimeConfig
 from service.sessions.store.memory import MemoryStore, SessionsConfig
 from service.telemetry.metrics import Metrics
 from tests.service.artifacts import save_babble, save_parity, save_running_total

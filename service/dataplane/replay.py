@@ -29,10 +29,6 @@ def past_step(
     )
 
 
-def digest_of(*parts: bytes | bool) -> bytes:
+def digest_of(kind: bytes, *parts: bytes) -> bytes:
     """What tells a retry from another request at the same step."""
-    digest = hashlib.blake2b(digest_size=16)
-    for part in parts:
-        digest.update(part if isinstance(part, bytes) else bytes([part]))
-        digest.update(b"\0")
-    return digest.digest()
+    return hashlib.blake2b(b"\0".join((kind, *parts)), digest_size=16).digest()

@@ -185,6 +185,17 @@ class SessionInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class Chunk:
+    """What a session is to be advanced by."""
+
+    session_id: str
+    inputs: SequenceInput
+    step: int | None = None
+    """Where the caller believes the session to be; None is wherever it is."""
+    raw: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class StepReply:
     session_id: str
     step: int

@@ -10,9 +10,9 @@ import re
 from typing import Any, Generic, TypeVar
 
 import msgspec
-from starlette.requests import Request
 
-from service.errors import Cancelled, InvalidInput, MalformedRequest, RecurError, TooLarge
+from service.errors import InvalidInput, MalformedRequest, RecurError, TooLarge
+from service.protocols.exchange import Exchange
 from service.protocols.status import UnsupportedMediaType
 
 S = TypeVar("S", bound=msgspec.Struct)
@@ -142,23 +142,24 @@ def unreadable(error: Exception, *, param: str | None = None) -> MalformedReques
     return MalformedRequest(f"the body is not readable JSON: {reason}", param=param)
 
 
-async def read(request: Request, decoder: BodyDecoder[S], *, max_bytes: int) -> S:
+async def read(exchange: Exchange, decoder: BodyDecoder[S], *, max_bytes: int) -> S:
     """The request's body as the value that `decoder` reads."""
-    check_media_type(request)
-    return decoder.decode(await read_body(request, max_bytes))
+    check_media_type(exchange)
+    return decoder.decode(await read_body(exchange, max_bytes))
 
 
-def check_media_type(request: Request) -> None:
+def check_media_type(exchange: Exchange) -> None:
     """Raises UnsupportedMediaType for a body that says it is not JSON, or that it is compressed."""
-    sent = request.headers.get("content-type", "")
-    media_type = sent.partition(";")[0].strip().lower()
-    if media_type not in _JSON_TYPES and not media_type.endswith("+json"):
-        raise UnsupportedMediaType(
-            f"the body is {media_type!r}; application/json is read",
-            param="Content-Type",
-            details={"sent": media_type, "accepted": ["application/json"]},
-        )
-    encoding = request.headers.get("content-encoding", "identity").strip().lower()
+    sent = exchange.headers.get("content-type", "")
+    if sent not in _JSON_TYPES:
+        media_type = sent.partition(";")[0].strip().lower()
+        if media_type not in _JSON_TYPES and not media_type.endswith("+json"):
+            raise UnsupportedMediaType(
+                f"the body is {media_type!r}; application/json is read",
+                param="Content-Type",
+                details={"sent": media_type, "accepted": ["application/json"]},
+            )
+    encoding = exchange.headers.get("content-encoding", "").strip().lower()
     if encoding not in ("identity", ""):
         raise UnsupportedMediaType(
             f"the body is encoded as {encoding!r}; only identity is read",
@@ -167,21 +168,17 @@ def check_media_type(request: Request) -> None:
         )
 
 
-async def read_body(request: Request, max_bytes: int) -> bytes:
+async def read_body(exchange: Exchange, max_bytes: int) -> bytes:
     """The whole body. Raises TooLarge as soon as it is known to be over `max_bytes`."""
-    declared = request.headers.get("content-length", "")
+    declared = exchange.headers.get("content-length", "")
     if declared.isdigit() and int(declared) > max_bytes:
         raise _too_large(max_bytes, unread=True)
     chunks: list[bytes] = []
     size = 0
     more = True
     while more:
-        message = await request.receive()
-        if message["type"] == "http.disconnect":
-            raise Cancelled("the client left before its body was complete")
-        chunk: bytes = message.get("body", b"")
+        chunk, more = await exchange.chunk()
         size += len(chunk)
-        more = message.get("more_body", False)
         if size > max_bytes:
             raise _too_large(max_bytes, unread=more)
         chunks.append(chunk)

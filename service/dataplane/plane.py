@@ -3,10 +3,10 @@
 import asyncio
 from collections.abc import AsyncGenerator, Generator, Sequence
 from contextlib import aclosing, contextmanager
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from service.dataplane import generating
@@ -93,7 +93,7 @@ class DataPlane:
                 param="inputs",
                 details={"limit": self._limits.max_sequences},
             )
-        results: list[Any] = await self._read(model, inputs, "inputs[{}]")
+        results: list[Any] = await self._read(model, inputs, "inputs")
         places = [at for at, read in enumerate(results) if not isinstance(read, RecurError)]
         start = start_state(model)
         rows = [row_of(model, results[at], start, raw=raw) for at in places]
@@ -266,37 +266,37 @@ class DataPlane:
         return reply
 
     async def _read(
-        self, model: ServedModel, values: Sequence[SequenceInput], name: str
+        self, model: ServedModel, values: Sequence[SequenceInput], param: str
     ) -> list[NDArray[Any] | RecurError]:
-        """Each sequence as the model takes it, or why it cannot be taken.
+        """Each sequence as the model takes it, or why it cannot be taken; the n-th is `param[n]`.
 
-        `name` is a sequence's name for its errors, with `{}` where its place stands.
+        Long texts are read in a thread, while the engine is held: its version must not go away
+        between here and the work.
         """
-
-        def read_all() -> list[NDArray[Any] | RecurError]:
-            return [
-                self._read_one(model, value, name.format(at)) for at, value in enumerate(values)
-            ]
-
-        characters = sum([len(value) for value in values if isinstance(value, str)])
-        if characters <= _LONG_TEXT:
-            return read_all()
+        if not _is_long(values):
+            return self._read_now(model, values, param)
         with model.engine.hold():
-            return await asyncio.to_thread(read_all)
+            return await asyncio.to_thread(self._read_now, model, values, param)
 
-    def _read_one(
-        self, model: ServedModel, value: SequenceInput, param: str
-    ) -> NDArray[Any] | RecurError:
-        try:
-            return steps_of(model, value, max_steps=self._limits.max_steps, param=param)
-        except RecurError as error:
-            return error
+    def _read_now(
+        self, model: ServedModel, values: Sequence[SequenceInput], param: str
+    ) -> list[NDArray[Any] | RecurError]:
+        max_steps = self._limits.max_steps
+        results: list[NDArray[Any] | RecurError] = []
+        for at, value in enumerate(values):
+            try:
+                results.append(steps_of(model, value, max_steps=max_steps, param=f"{param}[{at}]"))
+            except RecurError as error:
+                results.append(error)
+        return results
 
     async def _steps(self, model: ServedModel, value: SequenceInput, param: str) -> NDArray[Any]:
-        (steps,) = await self._read(model, [value], param)
-        if isinstance(steps, RecurError):
-            raise steps
-        return steps
+        """One sequence as the model takes it. Raises what `steps_of` raises."""
+        max_steps = self._limits.max_steps
+        if not _is_long((value,)):
+            return steps_of(model, value, max_steps=max_steps, param=param)
+        with model.engine.hold():
+            return await asyncio.to_thread(steps_of, model, value, max_steps=max_steps, param=param)
 
     async def _prompt(self, model: ServedModel, request: GenerateRequest) -> NDArray[np.int64]:
         generating.text_model(model)
@@ -341,6 +341,15 @@ class DataPlane:
             yield
         finally:
             self._num_streams -= 1
+
+
+def _is_long(values: Sequence[SequenceInput]) -> bool:
+    """Whether the texts among the sequences take a while to be tokenised."""
+    characters = 0
+    for value in values:
+        if isinstance(value, str):
+            characters += len(value)
+    return characters > _LONG_TEXT
 
 
 def _model_info(model: ServedModel) -> ModelInfo:

@@ -27,9 +27,8 @@ from service.telemetry.logging import bind_request
 
 REQUEST_ID_HEADER = "X-Request-Id"
 
-_ID_KEY = REQUEST_ID_HEADER.lower()
-_ID_HEADER = _ID_KEY.encode()
-_SANE_ID = re.compile(r"[\x20-\x7e]{1,128}")
+_ID_HEADER = REQUEST_ID_HEADER.lower().encode()
+_SANE_ID = re.compile(rb"[\x20-\x7e]{1,128}")
 _UNKNOWN_MODEL = "unknown"
 
 _RUN = secrets.token_hex(8)
@@ -60,7 +59,11 @@ class Edge:
         # Never unbound: a server gives each request a task, and so a context, of its own.
         bind_request(exchange)
         try:
-            await self._answer(scope, exchange)
+            operation = self._switch.find(exchange)
+            if operation is None:
+                await self._pass_on(scope, exchange)
+            else:
+                await answer(self._front, operation, exchange)
         except asyncio.CancelledError:
             exchange.outcome = Cancelled.code
             raise
@@ -77,12 +80,7 @@ class Edge:
         finally:
             self._record(exchange)
 
-    async def _answer(self, scope: Scope, exchange: Exchange) -> None:
-        operation = self._switch.find(exchange)
-        if operation is not None:
-            await answer(self._front, operation, exchange)
-            return
-
+    async def _pass_on(self, scope: Scope, exchange: Exchange) -> None:
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
                 exchange.status = message["status"]
@@ -130,7 +128,7 @@ class Record:
 
 def _request_id(exchange: Exchange) -> str:
     """The client's own, where it is something that a log and a header can hold."""
-    sent = exchange.headers.get(_ID_KEY)
+    sent = exchange.headers.get(_ID_HEADER)
     if sent is not None and _SANE_ID.fullmatch(sent):
-        return sent
+        return sent.decode("ascii")
     return f"{_RUN}-{next(_numbers):x}"

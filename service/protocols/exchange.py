@@ -8,8 +8,6 @@ from typing import Any, cast
 
 from starlette.types import Receive, Scope, Send
 
-from service.errors import Cancelled
-
 _KEY = "recur.exchange"
 
 
@@ -38,9 +36,7 @@ class Exchange:
         self.send = send
         self.method: str = scope["method"]
         self.path: str = scope["path"]
-        self.headers: dict[str, str] = {
-            name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]
-        }
+        self.headers: dict[bytes, bytes] = dict(scope["headers"])
         """By lower-case name; of a name that stands twice, the last."""
         self.request_id = ""
         self.arrived = arrived
@@ -59,12 +55,9 @@ class Exchange:
         self.status: int | None = None
         """None until the answer has begun."""
 
-    async def chunk(self) -> tuple[bytes, bool]:
-        """The next piece of the body, and whether more is to come. Raises Cancelled."""
-        message = await self.receive()
-        if message["type"] == "http.disconnect":
-            raise Cancelled("the client left before its body was complete")
-        return message.get("body", b""), message.get("more_body", False)
+    def header(self, name: bytes) -> str:
+        """The header of this lower-case name; empty if there is none."""
+        return self.headers.get(name, b"").decode("latin-1")
 
     async def begin(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
         """The answer's head, with the request's id."""

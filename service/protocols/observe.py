@@ -26,7 +26,7 @@ async def ready(front: Front, _exchange: Exchange) -> Reply:
 
 
 async def metrics(front: Front, exchange: Exchange) -> Reply:
-    encode, content_type = choose_encoder(exchange.headers.get("accept", ""))
+    encode, content_type = choose_encoder(exchange.header(b"accept"))
     body = encode(front.metrics.registry)
     return Reply(body, headers=((b"content-type", content_type.encode()),))
 

@@ -1,7 +1,7 @@
 """One value for each operation: its route and its page in the OpenAPI document come from it."""
 
 import math
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -11,7 +11,7 @@ from service.dataplane.plane import DataPlane
 from service.dataplane.types import Call
 from service.errors import InvalidInput, MalformedRequest
 from service.protocols.auth import Authenticator
-from service.protocols.body import BodyDecoder, read
+from service.protocols.body import BodyDecoder, check_json, read_body
 from service.protocols.exchange import Exchange
 from service.protocols.health import Health
 from service.protocols.presence import Presence
@@ -23,7 +23,7 @@ S = TypeVar("S", bound=msgspec.Struct)
 T = TypeVar("T")
 
 DEADLINE_HEADER = "Recur-Deadline-Ms"
-_DEADLINE_KEY = DEADLINE_HEADER.lower()
+_DEADLINE_KEY = DEADLINE_HEADER.lower().encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,9 @@ class Front:
     presence: Presence = field(default_factory=Presence)
 
     async def read(self, exchange: Exchange, decoder: BodyDecoder[S]) -> S:
-        return await read(exchange, decoder, max_bytes=self.config.max_body_bytes)
+        """The request's body as the value that `decoder` reads."""
+        check_json(exchange)
+        return decoder.decode(await read_body(exchange, self.config.max_body_bytes))
 
     def call(self, exchange: Exchange, *, deadline_ms: float | None = None) -> Call:
         """Who asks, and until when: by the body, else by the header, else by the configuration."""
@@ -64,9 +66,9 @@ class Front:
         deadline = None if seconds is None else exchange.arrived + seconds
         return Call(tenant=exchange.tenant, protocol=exchange.protocol, deadline=deadline)
 
-    async def finish(self, exchange: Exchange, work: Awaitable[T]) -> T:
+    def finish(self, exchange: Exchange, work: Awaitable[T]) -> Coroutine[Any, Any, T]:
         """The result of `work`. Raises Cancelled if the client leaves first."""
-        return await self.presence.while_connected(exchange.receive, work)
+        return self.presence.while_connected(exchange.receive, work)
 
 
 Endpoint = Callable[[Front, Exchange], Awaitable[Answer]]

@@ -2,9 +2,9 @@
 
 import asyncio
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any, Protocol
 
+import msgspec
 import numpy as np
 import orjson
 
@@ -30,8 +30,7 @@ class Answer(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(msgspec.Struct, frozen=True):
     """An answer that is whole before it is written."""
 
     body: bytes
@@ -44,8 +43,7 @@ class Reply:
         await exchange.write(self.body)
 
 
-@dataclass(frozen=True, slots=True)
-class LastReply:
+class LastReply(msgspec.Struct, frozen=True):
     """An answer given while the client still writes; the connection closes behind it.
 
     Closing at once would reset the connection, and the client's system would throw away the answer

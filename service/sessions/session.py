@@ -3,6 +3,7 @@
 from collections import deque
 from dataclasses import dataclass, field
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,8 +12,7 @@ from service.runtime.state import nbytes
 from service.sessions.turn import Turn
 
 
-@dataclass(frozen=True, slots=True)
-class SessionState:
+class SessionState(msgspec.Struct, frozen=True):
     """Everything that the next step depends on."""
 
     tensors: State
@@ -30,8 +30,7 @@ class SessionState:
         return nbytes(self.tensors)
 
 
-@dataclass(frozen=True, slots=True)
-class PastStep:
+class PastStep(msgspec.Struct, frozen=True):
     """A reply that was given, kept to be given again to a retry."""
 
     step: int

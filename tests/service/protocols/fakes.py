@@ -3,10 +3,10 @@
 import asyncio
 import threading
 from collections.abc import AsyncGenerator, Sequence
-from dataclasses import replace
 from functools import cache
 
 import numpy as np
+from msgspec.structs import replace
 
 from service.artifact.manifest import (
     ForecastingOutput,

@@ -18,7 +18,6 @@ from service.dataplane.types import (
     DataPlaneLimits,
     GenerateRequest,
     GenerationDone,
-    GenerationEvent,
     GenerationUsage,
     TextPiece,
     TokenLogprob,
@@ -122,8 +121,11 @@ async def run(
     call: Call,
     metrics: Metrics,
     reused_steps: int = 0,
-) -> AsyncGenerator[GenerationEvent | GenerationEnd]:
-    """Pieces, then one GenerationEnd. Closing the iterator drops the work within one step."""
+) -> AsyncGenerator[list[TextPiece] | GenerationEnd]:
+    """Pieces, those of one step together, then one GenerationEnd.
+
+    Closing the iterator drops the work within one step.
+    """
     began = time.monotonic()
     context = start.context(plan.prompt)
     state = start.tensors
@@ -144,12 +146,16 @@ async def run(
     progress = _Progress(plan, metrics, began)
     try:
         while arrivals := await collector.take():
+            pieces: list[TextPiece] = []
+            error: RecurError | None = None
             for arrival in arrivals:
-                if arrival.error is not None:
-                    raise arrival.error
-                piece = progress.accept(arrival.key, arrival.item)
-                if piece is not None:
-                    yield piece
+                error = error or arrival.error
+                if error is None and (piece := progress.accept(arrival.key, arrival.item)):
+                    pieces.append(piece)
+            if pieces:
+                yield pieces
+            if error is not None:
+                raise error
         yield progress.end(reused_steps)
     finally:
         collector.close()

@@ -1,15 +1,16 @@
 """What the service can do, in Python types: every protocol is a codec around this."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Generator, Sequence
 from contextlib import aclosing, contextmanager
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from service.dataplane import generating
+from service.dataplane.feeding import begin
 from service.dataplane.generating import GenerationEnd
 from service.dataplane.opening import check_fork, check_opening, initial_state
 from service.dataplane.reading import (
@@ -17,12 +18,12 @@ from service.dataplane.reading import (
     read_to_end,
     row_of,
     start_state,
-    state_after,
     steps_of,
 )
 from service.dataplane.replay import digest_of, past_step
 from service.dataplane.types import (
     Call,
+    Chunk,
     DataPlaneLimits,
     Feed,
     GenerateRequest,
@@ -30,14 +31,11 @@ from service.dataplane.types import (
     GenerationEvent,
     ModelInfo,
     OpenRequest,
-    Prediction,
     Predictions,
     SequenceInput,
     SessionInfo,
-    StepReply,
     TextPiece,
 )
-from service.engine.engine import Row
 from service.errors import (
     InvalidInput,
     RecurError,
@@ -95,32 +93,24 @@ class DataPlane:
                 param="inputs",
                 details={"limit": self._limits.max_sequences},
             )
-        named = {f"inputs[{index}]": value for index, value in enumerate(inputs)}
-        results: list[Prediction | RecurError | None] = []
-        steps: dict[int, NDArray[Any]] = {}
-        rows: list[Row] = []
-        with model.engine.hold():
-            for index, read in enumerate(await self._read(model, named)):
-                if isinstance(read, RecurError):
-                    results.append(read)
-                    continue
-                results.append(None)
-                steps[index] = read
-                rows.append(row_of(model, read, start_state(model), raw=raw))
-            ends = await read_to_end(model, rows, call) if rows else []
-        for index, end in zip(steps, ends, strict=True):
-            if isinstance(end, RecurError):
-                results[index] = end
-            else:
-                results[index] = prediction_of(model, end, steps[index])
+        results: list[Any] = await self._read(model, inputs, "inputs")
+        places = [at for at, read in enumerate(results) if not isinstance(read, RecurError)]
+        start = start_state(model)
+        rows = [row_of(model, results[at], start, raw=raw) for at in places]
+        ends = await read_to_end(model, rows, call) if rows else []
+        for at, end in zip(places, ends, strict=True):
+            failed = isinstance(end, RecurError)
+            results[at] = end if failed else prediction_of(model, end, results[at])
         manifest = model.manifest
-        answered = [result for result in results if result is not None]
-        return Predictions(manifest.name, manifest.version, answered)
+        return Predictions(manifest.name, manifest.version, results)
 
     async def generate(
         self, ref: str, request: GenerateRequest, *, call: Call
-    ) -> AsyncGenerator[GenerationEvent]:
-        """Pieces as they become certain, then GenerationDone. Closing the iterator cancels."""
+    ) -> AsyncGenerator[list[GenerationEvent]]:
+        """Pieces as they become certain, then GenerationDone; each list is what was ready at once.
+
+        Closing the iterator cancels.
+        """
         model = self._registry.get(ref)
         with model.engine.hold(), self._stream():
             prompt = await self._prompt(model, request)
@@ -128,7 +118,7 @@ class DataPlane:
             events = generating.run(plan, start_state(model), call=call, metrics=self._metrics)
             async with aclosing(events):
                 async for event in events:
-                    yield event.done if isinstance(event, GenerationEnd) else event
+                    yield [event.done] if isinstance(event, GenerationEnd) else [*event]
 
     def open_session(self, ref: str, request: OpenRequest, *, call: Call) -> SessionInfo:
         """Raises ModelHasNoState, SessionExists, TooManySessions, InvalidInput."""
@@ -161,44 +151,28 @@ class DataPlane:
     async def feed(
         self,
         session_id: str,
-        chunk: SequenceInput,
+        inputs: SequenceInput,
         *,
         call: Call,
         step: int | None = None,
         raw: bool = False,
     ) -> Feed:
-        """Advance the session by `chunk`; commits, or leaves it untouched."""
+        """Advance the session by `inputs`; commits, or leaves it untouched."""
+        chunk = Chunk(session_id, inputs, step, raw)
         lease_of = checkout(self._sessions, session_id, tenant=call.tenant, deadline=call.deadline)
         async with lease_of as lease:
             session = lease.session
             model = self._registry.pinned(session.model, session.version)
-            steps = await self._steps(model, chunk, "inputs")
-            digest = digest_of(b"feed", raw, str(steps.shape).encode(), steps.tobytes())
-            past = past_step(session, step, digest, self._metrics)
-            if past is not None:
-                assert isinstance(past.reply, StepReply), "the digest is that of a feed"
-                return Feed(past.reply, replayed=True, model=session.model)
-            row = row_of(model, steps, session.state, raw=raw)
-            (end,) = await read_to_end(model, [row], call)
-            if isinstance(end, RecurError):
-                raise end
-            reply = StepReply(
-                session.id,
-                session.step + len(steps),
-                prediction_of(model, end, steps),
-                lease.next_expiry(),
-            )
-            lease.commit(
-                state_after(end, steps, session.state),
-                steps=len(steps),
-                expires_at=reply.expires_at,
-                past=PastStep(session.step, digest, reply, reply.prediction.num_bytes),
-            )
-            return Feed(reply, replayed=False, model=session.model)
+            steps = await self._steps(model, inputs, "inputs")
+            feeding = begin(lease, model, chunk, steps=steps, metrics=self._metrics)
+            if isinstance(feeding, Feed):
+                return feeding
+            (end,) = await read_to_end(model, [feeding.row], call)
+            return feeding.end(end)
 
     async def session_generate(
         self, session_id: str, request: GenerateRequest, *, call: Call, step: int | None = None
-    ) -> AsyncGenerator[GenerationEvent]:
+    ) -> AsyncGenerator[list[GenerationEvent]]:
         """Go on from the session's state; commits at the end, or leaves it untouched.
 
         The session then stands after every token sampled, those of a stop string included.
@@ -216,9 +190,11 @@ class DataPlane:
             past = past_step(session, step, digest, self._metrics)
             if past is not None:
                 assert isinstance(past.reply, GenerationDone), "the digest is that of a generation"
-                for choice in past.reply.choices:
-                    yield TextPiece(choice.index, choice.text, choice.logprobs or ())
-                yield replace(past.reply, replayed=True)
+                pieces = [
+                    TextPiece(choice.index, choice.text, choice.logprobs or ())
+                    for choice in past.reply.choices
+                ]
+                yield [*pieces, replace(past.reply, replayed=True)]
                 return
             plan = generating.plan(model, request, prompt, self._limits)
             with self._stream():
@@ -232,9 +208,9 @@ class DataPlane:
                 async with aclosing(events):
                     async for event in events:
                         if isinstance(event, GenerationEnd):
-                            yield self._commit_generation(lease, event, digest)
+                            yield [self._commit_generation(lease, event, digest)]
                         else:
-                            yield event
+                            yield [*event]
 
     def session(self, session_id: str, *, call: Call) -> SessionInfo:
         return self._session_info(self._sessions.get(session_id, tenant=call.tenant))
@@ -290,27 +266,37 @@ class DataPlane:
         return reply
 
     async def _read(
-        self, model: ServedModel, values: Mapping[str, SequenceInput]
+        self, model: ServedModel, values: Sequence[SequenceInput], param: str
     ) -> list[NDArray[Any] | RecurError]:
-        """Each named sequence as the model takes it, or why it cannot be taken."""
+        """Each sequence as the model takes it, or why it cannot be taken; the n-th is `param[n]`.
 
-        def read(param: str, value: SequenceInput) -> NDArray[Any] | RecurError:
+        Long texts are read in a thread, while the engine is held: its version must not go away
+        between here and the work.
+        """
+        if not _is_long(values):
+            return self._read_now(model, values, param)
+        with model.engine.hold():
+            return await asyncio.to_thread(self._read_now, model, values, param)
+
+    def _read_now(
+        self, model: ServedModel, values: Sequence[SequenceInput], param: str
+    ) -> list[NDArray[Any] | RecurError]:
+        max_steps = self._limits.max_steps
+        results: list[NDArray[Any] | RecurError] = []
+        for at, value in enumerate(values):
             try:
-                return steps_of(model, value, max_steps=self._limits.max_steps, param=param)
+                results.append(steps_of(model, value, max_steps=max_steps, param=f"{param}[{at}]"))
             except RecurError as error:
-                return error
-
-        def read_all() -> list[NDArray[Any] | RecurError]:
-            return [read(param, value) for param, value in values.items()]
-
-        characters = sum(len(value) for value in values.values() if isinstance(value, str))
-        return await asyncio.to_thread(read_all) if characters > _LONG_TEXT else read_all()
+                results.append(error)
+        return results
 
     async def _steps(self, model: ServedModel, value: SequenceInput, param: str) -> NDArray[Any]:
-        (steps,) = await self._read(model, {param: value})
-        if isinstance(steps, RecurError):
-            raise steps
-        return steps
+        """One sequence as the model takes it. Raises what `steps_of` raises."""
+        max_steps = self._limits.max_steps
+        if not _is_long((value,)):
+            return steps_of(model, value, max_steps=max_steps, param=param)
+        with model.engine.hold():
+            return await asyncio.to_thread(steps_of, model, value, max_steps=max_steps, param=param)
 
     async def _prompt(self, model: ServedModel, request: GenerateRequest) -> NDArray[np.int64]:
         generating.text_model(model)
@@ -355,6 +341,15 @@ class DataPlane:
             yield
         finally:
             self._num_streams -= 1
+
+
+def _is_long(values: Sequence[SequenceInput]) -> bool:
+    """Whether the texts among the sequences take a while to be tokenised."""
+    characters = 0
+    for value in values:
+        if isinstance(value, str):
+            characters += len(value)
+    return characters > _LONG_TEXT
 
 
 def _model_info(model: ServedModel) -> ModelInfo:

@@ -132,14 +132,16 @@ def _checked_tokens(value: NDArray[Any], num_tokens: int, *, param: str) -> NDAr
         raise InvalidInput(
             "the model reads text, or token ids [time] of whole numbers", param=param
         )
-    if value.size and (value.min() < 0 or value.max() >= num_tokens):
+    value = value.astype(np.int64, copy=False)
+    # One look finds both ends of the range: seen without its sign, a negative number is huge.
+    if value.size and value.view(np.uint64).max() >= num_tokens:
         at = int(np.argmax((value < 0) | (value >= num_tokens)))
         raise InvalidInput(
             f"token id {int(value[at])} is outside 0..{num_tokens - 1}",
             param=f"{param}[{at}]",
             details={"min": 0, "max": num_tokens - 1},
         )
-    return value.astype(np.int64, copy=False)
+    return value
 
 
 def _checked_numbers(
@@ -151,14 +153,13 @@ def _checked_numbers(
             param=param,
             details={"features": list(features)},
         )
-    finite = np.isfinite(value)
-    if not finite.all():
-        step, feature = (int(i) for i in np.argwhere(~finite)[0])
-        raise InvalidInput("numbers must be finite", param=f"{param}[{step}][{feature}]")
     with np.errstate(over="ignore"):
         narrowed = value.astype(np.float32, copy=False)
-    if not np.isfinite(narrowed).all():
-        raise InvalidInput("a number is beyond the range of float32", param=param)
+    finite = np.isfinite(narrowed)
+    if not finite.all():
+        step, feature = (int(i) for i in np.argwhere(~finite)[0])
+        where = f"{param}[{step}][{feature}]"
+        raise InvalidInput("numbers must be finite, in the range of float32", param=where)
     return narrowed
 
 

@@ -19,7 +19,7 @@ class Authenticator:
     def __init__(self, keys: Iterable[tuple[str, str]] = ()) -> None:
         self._keys = tuple((tenant, digest.lower().encode()) for tenant, digest in keys)
 
-    def tenant(self, headers: Mapping[str, str]) -> str:
+    def tenant(self, headers: Mapping[bytes, bytes]) -> str:
         """Whose key the request carries. Raises Unauthenticated."""
         if not self._keys:
             return PUBLIC
@@ -36,8 +36,9 @@ class Authenticator:
         return owners[0]
 
 
-def _key(headers: Mapping[str, str]) -> str | None:
-    scheme, _, credentials = headers.get("authorization", "").partition(" ")
-    if scheme.lower() == "bearer" and credentials.strip():
-        return credentials.strip()
-    return headers.get("x-api-key") or None
+def _key(headers: Mapping[bytes, bytes]) -> str | None:
+    """`headers` by lower-case name."""
+    scheme, _, credentials = headers.get(b"authorization", b"").partition(b" ")
+    if scheme.lower() != b"bearer" or not credentials.strip():
+        credentials = headers.get(b"x-api-key", b"")
+    return credentials.strip().decode("latin-1") or None

@@ -10,20 +10,20 @@ import re
 from typing import Any, Generic, TypeVar
 
 import msgspec
-from starlette.requests import Request
 
 from service.errors import Cancelled, InvalidInput, MalformedRequest, RecurError, TooLarge
+from service.protocols.exchange import Exchange
 from service.protocols.status import UnsupportedMediaType
 
 S = TypeVar("S", bound=msgspec.Struct)
 
 LIMIT_SETTING = "RECUR_MAX_BODY_BYTES"
 
-_JSON_TYPES = {
-    "",  # many clients name no type
-    "application/json",
-    "application/x-www-form-urlencoded",  # what `curl -d` says of any body
-    "text/plain",
+_JSON_HEADERS = {
+    b"",  # many clients name no type
+    b"application/json",
+    b"application/x-www-form-urlencoded",  # what `curl -d` says of any body
+    b"text/plain",
 }
 
 
@@ -142,50 +142,46 @@ def unreadable(error: Exception, *, param: str | None = None) -> MalformedReques
     return MalformedRequest(f"the body is not readable JSON: {reason}", param=param)
 
 
-async def read(request: Request, decoder: BodyDecoder[S], *, max_bytes: int) -> S:
-    """The request's body as the value that `decoder` reads."""
-    check_media_type(request)
-    return decoder.decode(await read_body(request, max_bytes))
+async def read_body(exchange: Exchange, max_bytes: int) -> bytes:
+    """The whole body. Raises Cancelled, and TooLarge as soon as it is known."""
+    declared = exchange.headers.get(b"content-length", b"")
+    if declared.isdigit() and int(declared) > max_bytes:
+        raise _too_large(max_bytes, unread=True)
+    chunks: list[bytes] = []
+    size = 0
+    while True:
+        message = await exchange.receive()
+        if message["type"] == "http.disconnect":
+            raise Cancelled("the client left before its body was complete")
+        chunk: bytes = message.get("body", b"")
+        more: bool = message.get("more_body", False)
+        size += len(chunk)
+        if size > max_bytes:
+            raise _too_large(max_bytes, unread=more)
+        if not more and not chunks:
+            return chunk
+        chunks.append(chunk)
+        if not more:
+            return b"".join(chunks)
 
 
-def check_media_type(request: Request) -> None:
+def check_json(exchange: Exchange) -> None:
     """Raises UnsupportedMediaType for a body that says it is not JSON, or that it is compressed."""
-    sent = request.headers.get("content-type", "")
-    media_type = sent.partition(";")[0].strip().lower()
-    if media_type not in _JSON_TYPES and not media_type.endswith("+json"):
-        raise UnsupportedMediaType(
-            f"the body is {media_type!r}; application/json is read",
-            param="Content-Type",
-            details={"sent": media_type, "accepted": ["application/json"]},
-        )
-    encoding = request.headers.get("content-encoding", "identity").strip().lower()
+    if exchange.headers.get(b"content-type", b"") not in _JSON_HEADERS:
+        media_type = exchange.header(b"content-type").partition(";")[0].strip().lower()
+        if media_type.encode() not in _JSON_HEADERS and not media_type.endswith("+json"):
+            raise UnsupportedMediaType(
+                f"the body is {media_type!r}; application/json is read",
+                param="Content-Type",
+                details={"sent": media_type, "accepted": ["application/json"]},
+            )
+    encoding = exchange.header(b"content-encoding").strip().lower()
     if encoding not in ("identity", ""):
         raise UnsupportedMediaType(
             f"the body is encoded as {encoding!r}; only identity is read",
             param="Content-Encoding",
             details={"sent": encoding, "accepted": ["identity"]},
         )
-
-
-async def read_body(request: Request, max_bytes: int) -> bytes:
-    """The whole body. Raises TooLarge as soon as it is known to be over `max_bytes`."""
-    declared = request.headers.get("content-length", "")
-    if declared.isdigit() and int(declared) > max_bytes:
-        raise _too_large(max_bytes, unread=True)
-    chunks: list[bytes] = []
-    size = 0
-    more = True
-    while more:
-        message = await request.receive()
-        if message["type"] == "http.disconnect":
-            raise Cancelled("the client left before its body was complete")
-        chunk: bytes = message.get("body", b"")
-        size += len(chunk)
-        more = message.get("more_body", False)
-        if size > max_bytes:
-            raise _too_large(max_bytes, unread=more)
-        chunks.append(chunk)
-    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)

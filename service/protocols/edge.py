@@ -1,4 +1,5 @@
-"""The outermost layer: gives each request its id, and leaves its line in the log and the metrics.
+"""The outermost layer: gives each request its id, sends it where it is answered, and leaves its
+line in the log and the metrics.
 
 Plain ASGI, because a layer that wraps the body's stream would stand between a request and its
 client's leaving.
@@ -9,15 +10,20 @@ import itertools
 import re
 import secrets
 import time
+from collections.abc import Callable, Iterable
+from functools import cache
 
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.errors import Cancelled
-from service.protocols.exchange import Exchange, begin_exchange, exchange_of
+from service.protocols.answering import answer
+from service.protocols.exchange import Exchange, begin_exchange
+from service.protocols.operation import Front, Operation
 from service.protocols.reply import error_reply
 from service.protocols.status import InternalError
-from service.telemetry.metrics import Metrics
+from service.protocols.switch import Switch
+from service.telemetry.logging import bind_request
 
 REQUEST_ID_HEADER = "X-Request-Id"
 
@@ -34,42 +40,30 @@ _log = structlog.get_logger(__name__)
 
 
 class Edge:
-    """`access_log` is whether each request leaves a line."""
+    """Answers `operations` itself; everything else goes to `framework`."""
 
-    def __init__(self, app: ASGIApp, *, metrics: Metrics, access_log: bool) -> None:
-        self._app = app
-        self._metrics = metrics
-        self._access_log = access_log
+    def __init__(
+        self, framework: ASGIApp, *, front: Front, operations: Iterable[Operation]
+    ) -> None:
+        self._framework = framework
+        self._front = front
+        self._switch = Switch(operations)
+        self._record = Record(front)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
-            await self._app(scope, receive, send)
+            await self._framework(scope, receive, send)
             return
-        exchange = Exchange(
-            request_id=_request_id(scope),
-            arrived=time.monotonic(),
-            protocol=_protocol(scope["path"]),
-        )
-        begin_exchange(scope, exchange)
-        id_header = (_ID_HEADER, exchange.request_id.encode())
-
-        async def send_with_id(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                exchange.status = message["status"]
-                message["headers"] = [*message.get("headers", ()), id_header]
-            await send(message)
-
+        exchange = Exchange(scope, receive, send, arrived=time.monotonic())
+        exchange.request_id = _request_id(exchange)
         # Never unbound: a server gives each request a task, and so a context, of its own.
-        structlog.contextvars.bind_contextvars(request_id=exchange.request_id, tenant=None)
+        bind_request(exchange)
         try:
-            await self._answer(scope, receive, send_with_id)
-        finally:
-            self._record(scope, exchange)
-
-    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        exchange = exchange_of(scope)
-        try:
-            await self._app(scope, receive, send)
+            operation = self._switch.find(exchange)
+            if operation is None:
+                await self._pass_on(scope, exchange)
+            else:
+                await answer(self._front, operation, exchange)
         except asyncio.CancelledError:
             exchange.outcome = Cancelled.code
             raise
@@ -82,35 +76,59 @@ class Edge:
                 "the server failed; its log has the details under this request's id",
                 details={"request_id": exchange.request_id},
             )
-            await error_reply(error)(scope, receive, send)
+            await error_reply(error).write(exchange)
+        finally:
+            self._record(exchange)
 
-    def _record(self, scope: Scope, exchange: Exchange) -> None:
+    async def _pass_on(self, scope: Scope, exchange: Exchange) -> None:
+        async def send_with_id(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                exchange.status = message["status"]
+                header = (_ID_HEADER, exchange.request_id.encode())
+                message["headers"] = [*message.get("headers", ()), header]
+            await exchange.send(message)
+
+        begin_exchange(scope, exchange)
+        await self._framework(scope, exchange.receive, send_with_id)
+
+
+class Record:
+    """Counts each exchange at its end, and writes its line if the configuration wants lines."""
+
+    def __init__(self, front: Front) -> None:
+        self._metrics = front.metrics
+        self._access_log = front.config.access_log
+        # Looked up once: finding an instrument by its labels costs more than using it.
+        self._count = cache(self._counter)
+        self._observe = cache(self._observer)
+
+    def __call__(self, exchange: Exchange) -> None:
         seconds = time.monotonic() - exchange.arrived
         model = exchange.model or _UNKNOWN_MODEL
         if exchange.protocol is not None:
-            self._metrics.requests.labels(exchange.protocol, model, exchange.outcome).inc()
-            self._metrics.request_seconds.labels(exchange.protocol, model).observe(seconds)
+            self._count(exchange.protocol, model, exchange.outcome)()
+            self._observe(exchange.protocol, model)(seconds)
         if self._access_log:
             _log.info(
                 "request answered",
-                method=scope["method"],
+                method=exchange.method,
                 path=exchange.route,
                 status=exchange.status,
                 seconds=round(seconds, 6),
-                tenant=exchange.tenant,
                 model=exchange.model,
                 outcome=exchange.outcome,
             )
 
+    def _counter(self, protocol: str, model: str, outcome: str) -> Callable[[], None]:
+        return self._metrics.requests.labels(protocol, model, outcome).inc
 
-def _request_id(scope: Scope) -> str:
+    def _observer(self, protocol: str, model: str) -> Callable[[float], None]:
+        return self._metrics.request_seconds.labels(protocol, model).observe
+
+
+def _request_id(exchange: Exchange) -> str:
     """The client's own, where it is something that a log and a header can hold."""
-    for name, value in scope["headers"]:
-        if name == _ID_HEADER and _SANE_ID.fullmatch(value):
-            return value.decode("ascii")
+    sent = exchange.headers.get(_ID_HEADER)
+    if sent is not None and _SANE_ID.fullmatch(sent):
+        return sent.decode("ascii")
     return f"{_RUN}-{next(_numbers):x}"
-
-
-def _protocol(path: str) -> str | None:
-    """The protocol that a path belongs to; probes and documents belong to none."""
-    return "native" if path.startswith("/v1/") else None

@@ -1,8 +1,7 @@
 """The HTTP application: the operations of all protocols, behind one edge, with one way to fail."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
-from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -14,32 +13,33 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.dataplane.plane import DataPlane
 from service.errors import ClientError, MalformedRequest, RecurError
 from service.protocols import observe
+from service.protocols.answering import routes
 from service.protocols.auth import Authenticator
-from service.protocols.body import BodyTooLarge
 from service.protocols.edge import Edge
 from service.protocols.exchange import exchange_of
 from service.protocols.health import Health
 from service.protocols.native import generate, models, predict, sessions
 from service.protocols.openapi import describe
-from service.protocols.operation import Front, HttpConfig, Operation, routes
-from service.protocols.reply import LastReply, error_reply, json_reply
+from service.protocols.operation import Front, HttpConfig, Operation
+from service.protocols.reply import JSON, Reply, error_reply, json_reply
 from service.protocols.status import (
     InternalError,
     MethodNotAllowed,
     RouteNotFound,
     error_body,
+    error_headers,
 )
 from service.telemetry.metrics import Metrics
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[Any]]
 
 OPERATIONS: tuple[Operation, ...] = (
-    *predict.OPERATIONS,  # the hottest first: routes are tried in this order
+    *predict.OPERATIONS,  # the hottest first: they are looked through in this order
     *sessions.OPERATIONS,
     *generate.OPERATIONS,
     *models.OPERATIONS,
@@ -62,8 +62,7 @@ def create_http_app(
         title="Recur",
         version=_version(),
         description="Recurrent networks, served with their state.",
-        routes=list(routes(front, OPERATIONS)),
-        edge=partial(Edge, metrics=metrics, access_log=config.access_log),
+        front=front,
         exception_handlers={
             RecurError: _on_recur_error,
             HTTPException: _on_http_exception,
@@ -86,26 +85,24 @@ def create_http_app(
 
 
 class _Application(FastAPI):
-    """FastAPI with the layers that it needs, and without those that the edge makes superfluous:
-    they would cost each request more than its routing does.
-    """
+    """FastAPI behind the edge, and without the layers that the edge makes superfluous."""
 
-    def __init__(self, *, edge: Callable[[ASGIApp], Edge], **settings: Any) -> None:
-        super().__init__(**settings)
-        self._edge = edge
+    def __init__(self, *, front: Front, **settings: Any) -> None:
+        super().__init__(routes=list(routes(front, OPERATIONS)), **settings)
+        self._edge = Edge(super().__call__, front=front, operations=OPERATIONS)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._edge(scope, receive, send)
 
     def build_middleware_stack(self) -> ASGIApp:
         inner = AsyncExitStackMiddleware(self.router)  # FastAPI's path operations ask for it
-        return self._edge(ExceptionMiddleware(inner, handlers=self.exception_handlers))
+        return ExceptionMiddleware(inner, handlers=self.exception_handlers)
 
 
 async def _on_recur_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RecurError)
     exchange_of(request.scope).outcome = error.code
-    reply = error_reply(error)
-    if isinstance(error, BodyTooLarge) and error.unread:
-        return LastReply(reply)
-    return reply
+    return _response(error_reply(error), error_headers(error))
 
 
 async def _on_http_exception(request: Request, error: Exception) -> Response:
@@ -113,8 +110,8 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     recur_error = _translate(request, error)
     exchange_of(request.scope).outcome = recur_error.code
-    body = error_body(recur_error)
-    return json_reply(body, status=error.status_code, headers=dict(error.headers or {}))
+    reply = json_reply(error_body(recur_error), status=error.status_code)
+    return _response(reply, error.headers)
 
 
 async def _on_validation_error(request: Request, error: Exception) -> Response:
@@ -122,6 +119,10 @@ async def _on_validation_error(request: Request, error: Exception) -> Response:
     first = error.errors()[0]
     param = ".".join(str(part) for part in first["loc"][1:]) or None
     return await _on_recur_error(request, MalformedRequest(first["msg"], param=param))
+
+
+def _response(reply: Reply, headers: Mapping[str, str] | None) -> Response:
+    return Response(reply.body, reply.status, headers, media_type=JSON)
 
 
 def _translate(request: Request, error: HTTPException) -> RecurError:

@@ -2,11 +2,10 @@
 
 import msgspec
 from prometheus_client.exposition import choose_encoder
-from starlette.requests import Request
-from starlette.responses import Response
 
+from service.protocols.exchange import Exchange
 from service.protocols.operation import Front, Operation
-from service.protocols.reply import json_reply
+from service.protocols.reply import Reply, json_reply
 
 
 class Live(msgspec.Struct):
@@ -18,17 +17,18 @@ class Ready(msgspec.Struct):
     models: dict[str, str]
 
 
-async def live(_front: Front, _request: Request) -> Response:
+async def live(_front: Front, _exchange: Exchange) -> Reply:
     return json_reply({"live": True})
 
 
-async def ready(front: Front, _request: Request) -> Response:
+async def ready(front: Front, _exchange: Exchange) -> Reply:
     return json_reply({"ready": True, "models": front.health.ready_models()})
 
 
-async def metrics(front: Front, request: Request) -> Response:
-    encode, content_type = choose_encoder(request.headers.get("accept", ""))
-    return Response(encode(front.metrics.registry), headers={"Content-Type": content_type})
+async def metrics(front: Front, exchange: Exchange) -> Reply:
+    encode, content_type = choose_encoder(exchange.header(b"accept"))
+    body = encode(front.metrics.registry)
+    return Reply(body, headers=((b"content-type", content_type.encode()),))
 
 
 OPERATIONS = (

@@ -10,27 +10,60 @@ from service.errors import Cancelled
 
 T = TypeVar("T")
 
+LOOK_SECONDS = 0.01
+"""About a step of an engine. Work that is done within one look is never watched at all."""
 
-async def while_connected(receive: Receive, work: Awaitable[T]) -> T:
-    """The result of `work`. Raises Cancelled if the client leaves first.
 
-    The body must have been read: every other message is ignored. `work` runs in the caller's own
-    task, which a second one cancels, as `asyncio.timeout` does: one task more, no matter how long
-    the work takes. Whatever it had finished stays finished.
+class Presence:
+    """Watches over the clients of all requests under way.
+
+    A watcher is a task, which costs a request as much as all of its parsing. So one timer looks
+    after everyone, and only who still waits at its second look gets a watcher.
     """
-    worker = asyncio.current_task()
-    assert worker is not None
-    already_cancelling = worker.cancelling()
-    watch = _Watch()
-    watcher = asyncio.create_task(watch.run(receive, worker))
-    try:
-        return await work
-    except asyncio.CancelledError:
-        if watch.client_left and worker.uncancel() <= already_cancelling:
-            raise Cancelled("the client left before its answer") from None
-        raise
-    finally:
-        watcher.cancel()
+
+    def __init__(self, *, look_seconds: float = LOOK_SECONDS) -> None:
+        self._look_seconds = look_seconds
+        self._new: set[_Visit] = set()
+        self._seen: set[_Visit] = set()
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def while_connected(self, receive: Receive, work: Awaitable[T]) -> T:
+        """The result of `work`. Raises Cancelled if the client leaves first.
+
+        The body must have been read: every other message is ignored. `work` runs in the caller's
+        own task, which a watcher cancels, as `asyncio.timeout` does. Whatever it had finished
+        stays finished.
+        """
+        worker = asyncio.current_task()
+        assert worker is not None
+        visit = _Visit(receive, worker)
+        self._new.add(visit)
+        if self._timer is None:
+            self._look_later()
+        already_cancelling = worker.cancelling()
+        try:
+            return await work
+        except asyncio.CancelledError:
+            if visit.client_left and worker.uncancel() <= already_cancelling:
+                raise Cancelled("the client left before its answer") from None
+            raise
+        finally:
+            self._new.discard(visit)
+            self._seen.discard(visit)
+            if visit.watcher is not None:
+                visit.watcher.cancel()
+
+    def _look_later(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(self._look_seconds, self._look)
+
+    def _look(self) -> None:
+        for visit in self._seen:
+            visit.watcher = asyncio.create_task(visit.watch())
+        self._new, self._seen = set(), self._new
+        self._timer = None
+        if self._seen:
+            self._look_later()
 
 
 async def close(events: AsyncIterator[Any]) -> None:
@@ -40,11 +73,19 @@ async def close(events: AsyncIterator[Any]) -> None:
         await aclose()
 
 
-class _Watch:
-    client_left = False
+class _Visit:
+    """A client that waits, and the task that works for it."""
 
-    async def run(self, receive: Receive, worker: asyncio.Task[object]) -> None:
-        while (await receive())["type"] != "http.disconnect":
+    __slots__ = ("client_left", "receive", "watcher", "worker")
+
+    def __init__(self, receive: Receive, worker: asyncio.Task[Any]) -> None:
+        self.receive = receive
+        self.worker = worker
+        self.watcher: asyncio.Task[None] | None = None
+        self.client_left = False
+
+    async def watch(self) -> None:
+        while (await self.receive())["type"] != "http.disconnect":
             continue
         self.client_left = True
-        worker.cancel()
+        self.worker.cancel()

@@ -2,19 +2,67 @@
 
 import asyncio
 from contextlib import suppress
-from typing import Any
+from typing import Any, Protocol
 
+import msgspec
 import numpy as np
 import orjson
-from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
 
 from service.errors import RecurError
+from service.protocols.exchange import Exchange
 from service.protocols.status import error_body, error_headers, status_of
 
 LINGER_SECONDS = 2.0
 
 _OPTIONS = orjson.OPT_SERIALIZE_NUMPY
+
+Headers = tuple[tuple[bytes, bytes], ...]
+
+JSON = "application/json"
+_JSON_TYPE = (b"content-type", JSON.encode())
+
+
+class Answer(Protocol):
+    """What an operation gives back: something that writes itself."""
+
+    async def write(self, exchange: Exchange) -> None:
+        """Raises RecurError only before the first byte."""
+        ...
+
+
+class Reply(msgspec.Struct, frozen=True):
+    """An answer that is whole before it is written."""
+
+    body: bytes
+    status: int = 200
+    headers: Headers = (_JSON_TYPE,)
+
+    async def write(self, exchange: Exchange) -> None:
+        length = (b"content-length", b"%d" % len(self.body))
+        await exchange.begin(self.status, [*self.headers, length])
+        await exchange.write(self.body)
+
+
+class LastReply(msgspec.Struct, frozen=True):
+    """An answer given while the client still writes; the connection closes behind it.
+
+    Closing at once would reset the connection, and the client's system would throw away the answer
+    that it had not read yet. So what still comes is read and dropped, for a moment.
+    """
+
+    reply: Reply
+
+    async def write(self, exchange: Exchange) -> None:
+        reply = self.reply
+        length = (b"content-length", b"%d" % len(reply.body))
+        close = (b"connection", b"close")
+        await exchange.begin(reply.status, [*reply.headers, length, close])
+        await exchange.write(reply.body, more=True)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LINGER_SECONDS):
+                while (await exchange.receive()).get("more_body", False):
+                    continue
+        await exchange.write(b"")
 
 
 def to_json(content: Any) -> bytes:
@@ -22,36 +70,14 @@ def to_json(content: Any) -> bytes:
     return orjson.dumps(content, default=_default, option=_OPTIONS)
 
 
-def json_reply(
-    content: Any, *, status: int = 200, headers: dict[str, str] | None = None
-) -> Response:
-    return Response(to_json(content), status, headers, media_type="application/json")
+def json_reply(content: Any, *, status: int = 200, headers: Headers = ()) -> Reply:
+    return Reply(to_json(content), status, (_JSON_TYPE, *headers))
 
 
-def error_reply(error: RecurError) -> Response:
-    return json_reply(error_body(error), status=status_of(error), headers=error_headers(error))
-
-
-class LastReply(Response):
-    """An answer given while the client still writes; the connection closes behind it.
-
-    Closing at once would reset the connection, and the client's system would throw away the answer
-    that it had not read yet. So what still comes is read and dropped, for a moment.
-    """
-
-    def __init__(self, reply: Response) -> None:
-        super().__init__(reply.body, reply.status_code, dict(reply.headers))
-        self.headers["Connection"] = "close"
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        head = {"type": "http.response.start", "status": self.status_code}
-        await send(head | {"headers": self.raw_headers})
-        await send({"type": "http.response.body", "body": self.body, "more_body": True})
-        with suppress(TimeoutError):
-            async with asyncio.timeout(LINGER_SECONDS):
-                while (await receive()).get("more_body", False):
-                    continue
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
+def error_reply(error: RecurError) -> Reply:
+    named = error_headers(error).items()
+    headers = tuple((name.lower().encode(), value.encode("latin-1")) for name, value in named)
+    return json_reply(error_body(error), status=status_of(error), headers=headers)
 
 
 def _default(value: Any) -> Any:

@@ -1,22 +1,74 @@
 """A lease on a session: exclusive, in order of arrival; it commits, or leaves all as it was."""
 
-import asyncio
-import time
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from types import TracebackType
+from typing import Self
 
 from service.errors import DeadlineExceeded, SessionEnded
 from service.sessions.session import PastStep, Session, SessionState
 from service.sessions.store.memory import MemoryStore
 
 
-class Lease:
-    """The right to move one session, until the `async with` that gave it ends."""
+def checkout(
+    store: MemoryStore, session_id: str, *, tenant: str, deadline: float | None = None
+) -> "Lease":
+    """A lease to wait for: `async with checkout(...) as lease`.
 
-    def __init__(self, store: MemoryStore, session: Session) -> None:
+    `deadline` is in seconds of `time.monotonic()`. Raises SessionNotFound, Gone.
+    """
+    return Lease(store, store.get(session_id, tenant=tenant), deadline)
+
+
+class Lease:
+    """The right to move one session, from the begin of its `async with` to the end."""
+
+    __slots__ = ("_deadline", "_store", "committed", "session")
+
+    def __init__(self, store: MemoryStore, session: Session, deadline: float | None = None) -> None:
         self._store = store
+        self._deadline = deadline
         self.session = session
         self.committed = False
+
+    async def __aenter__(self) -> Self:
+        """Wait for the turn. Raises DeadlineExceeded, and the Gone of a session that ended.
+
+        The place in the line is taken before anything waits, so that steps run in order of arrival.
+        """
+        self._arrive()
+        try:
+            if not self.session.turn.take():
+                await self.session.turn.wait(self._deadline)
+        except TimeoutError as error:
+            self._leave()
+            raise DeadlineExceeded("the deadline passed while earlier steps ran") from error
+        except BaseException:
+            self._leave()
+            raise
+        try:
+            self.check_live()
+        except BaseException:
+            self.release()
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.release()
+
+    def take(self) -> bool:
+        """Begin without waiting, where the session is free; whether it was. Ends by `release`."""
+        if not self.session.turn.take():
+            return False
+        self._arrive()
+        return True
+
+    def release(self) -> None:
+        self.session.turn.release()
+        self._leave()
 
     def next_expiry(self) -> float:
         """When the session will expire if this lease commits now; seconds since the epoch."""
@@ -24,65 +76,35 @@ class Lease:
 
     def check_live(self) -> None:
         """Raises the Gone of a session that was ended meanwhile."""
-        _must_be_live(self._store, self.session)
+        session = self.session
+        if not self._store.is_live(session):
+            self._store.get(session.id, tenant=session.tenant)  # says what became of it
+            raise SessionEnded("the session was ended and its id opened anew", param="session_id")
 
     def commit(
         self, state: SessionState, *, steps: int, expires_at: float, past: PastStep | None
     ) -> None:
         """Move the session, all at once. Raises the Gone of a session that was ended meanwhile."""
         self.check_live()
-        session = self.session
+        session, store = self.session, self._store
         bytes_before = session.num_bytes
-        session.state = state
-        session.step += steps
+        session.move(state, steps=steps)
         session.expires_at = expires_at
-        session.clock_stopped_at = self._store.now()
+        session.clock_stopped_at = store.now()
         if past is not None:
-            session.remember(past, max_bytes=self._store.config.replay_bytes)
-        self._store.account(session.num_bytes - bytes_before)
+            session.remember(past, max_bytes=store.config.replay_bytes)
+        store.account(session.num_bytes - bytes_before)
         self.committed = True
 
+    def _arrive(self) -> None:
+        session = self.session
+        if not session.busy:
+            session.clock_stopped_at = self._store.now()
+        session.num_users += 1
 
-@asynccontextmanager
-async def checkout(
-    store: MemoryStore, session_id: str, *, tenant: str, deadline: float | None = None
-) -> AsyncGenerator[Lease]:
-    """Wait for the session's turn. Raises SessionNotFound, Gone, DeadlineExceeded.
-
-    The place in the line is taken before anything waits, so that steps run in order of arrival.
-    `deadline` is in seconds of `time.monotonic()`.
-    """
-    session = store.get(session_id, tenant=tenant)
-    if not session.busy:
-        session.clock_stopped_at = store.now()
-    session.num_users += 1
-    lease = Lease(store, session)
-    try:
-        await _take_turn(session, deadline)
-        try:
-            _must_be_live(store, session)
-            yield lease
-        finally:
-            session.turn.release()
-    finally:
+    def _leave(self) -> None:
+        session = self.session
         session.num_users -= 1
-        if not session.busy and not lease.committed:
+        if not session.busy and not self.committed:
             # Work that failed took nothing from the time that the session had left.
-            session.expires_at += store.now() - session.clock_stopped_at
-
-
-def _must_be_live(store: MemoryStore, session: Session) -> None:
-    if not store.is_live(session):
-        store.get(session.id, tenant=session.tenant)  # says what became of it
-        raise SessionEnded("the session was ended and its id opened anew", param="session_id")
-
-
-async def _take_turn(session: Session, deadline: float | None) -> None:
-    if deadline is None:
-        await session.turn.acquire()
-        return
-    try:
-        async with asyncio.timeout(deadline - time.monotonic()):
-            await session.turn.acquire()
-    except TimeoutError as error:
-        raise DeadlineExceeded("the deadline passed while earlier steps ran") from error
+            session.expires_at += self._store.now() - session.clock_stopped_at

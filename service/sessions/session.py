@@ -1,18 +1,18 @@
 """A session is a saved state, the number of steps it has consumed, and an owner."""
 
-import asyncio
 from collections import deque
 from dataclasses import dataclass, field
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from service.runtime.base import State
 from service.runtime.state import nbytes
+from service.sessions.turn import Turn
 
 
-@dataclass(frozen=True, slots=True)
-class SessionState:
+class SessionState(msgspec.Struct, frozen=True):
     """Everything that the next step depends on."""
 
     tensors: State
@@ -30,8 +30,7 @@ class SessionState:
         return nbytes(self.tensors)
 
 
-@dataclass(frozen=True, slots=True)
-class PastStep:
+class PastStep(msgspec.Struct, frozen=True):
     """A reply that was given, kept to be given again to a retry."""
 
     step: int
@@ -63,23 +62,35 @@ class Session:
     """Calls that run on it or wait for it; its idle clock stands still meanwhile."""
     clock_stopped_at: float = 0.0
     """Since when the idle clock stands still; means something only while busy."""
-    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
-    """First come, first served: two steps never interleave."""
+    turn: Turn = field(default_factory=Turn)
+    """Two steps never interleave."""
+    num_bytes: int = field(init=False)
+    """Of the state, and about those of the kept replies."""
+
+    def __post_init__(self) -> None:
+        self.num_bytes = self.state.num_bytes
 
     @property
     def busy(self) -> bool:
         return self.num_users > 0
 
-    @property
-    def num_bytes(self) -> int:
-        """Of the state, and about those of the kept replies."""
-        return self.state.num_bytes + sum(past.num_bytes for past in self.past)
+    def move(self, state: SessionState, *, steps: int) -> None:
+        self.num_bytes += state.num_bytes - self.state.num_bytes
+        self.state = state
+        self.step += steps
 
     def remember(self, past: PastStep, *, max_bytes: int) -> None:
         """Keep a reply for retries, and forget the oldest ones for which there is no room."""
+        if len(self.past) == self.past.maxlen:
+            self._forget_oldest()
         self.past.append(past)
-        while sum(kept.num_bytes for kept in self.past) > max_bytes:
-            self.past.popleft()
+        self.num_bytes += past.num_bytes
+        max_bytes += self.state.num_bytes
+        while self.num_bytes > max_bytes:
+            self._forget_oldest()
 
     def past_step(self, step: int) -> PastStep | None:
         return next((past for past in self.past if past.step == step), None)
+
+    def _forget_oldest(self) -> None:
+        self.num_bytes -= self.past.popleft().num_bytes

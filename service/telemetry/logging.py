@@ -2,16 +2,44 @@
 
 import logging
 import sys
-from typing import Literal
+from contextvars import ContextVar
+from typing import Literal, Protocol
 
 import orjson
 import structlog
-from structlog.types import Processor
+from structlog.types import EventDict, Processor, WrappedLogger
 
 Renderer = Literal["json", "console"]
 
+
+class Asked(Protocol):
+    """A request, as far as the log tells whose lines are its own."""
+
+    request_id: str
+    tenant: str | None
+
+
+_request: ContextVar[Asked | None] = ContextVar("request", default=None)
+
+
+def bind_request(request: Asked) -> None:
+    """From here on, every event of this context tells which request it belongs to.
+
+    The request itself is bound and not its facts: they cost nothing until something is logged.
+    """
+    _request.set(request)
+
+
+def merge_request(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    request = _request.get()
+    if request is not None:
+        event.setdefault("request_id", request.request_id)
+        event.setdefault("tenant", request.tenant)
+    return event
+
+
 _SHARED: tuple[Processor, ...] = (
-    structlog.contextvars.merge_contextvars,
+    merge_request,
     structlog.stdlib.add_log_level,
     structlog.processors.TimeStamper(fmt="iso", utc=True),
     structlog.processors.StackInfoRenderer(),

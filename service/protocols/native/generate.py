@@ -2,13 +2,11 @@
 
 from collections.abc import AsyncIterator
 
-from starlette.requests import Request
-from starlette.responses import Response
-
 from service.dataplane.types import GenerationDone, GenerationEvent
 from service.errors import ModelFailed
+from service.protocols import sse
 from service.protocols.body import BodyDecoder
-from service.protocols.exchange import exchange_of
+from service.protocols.exchange import Exchange
 from service.protocols.native import render
 from service.protocols.native.codec import read_generate
 from service.protocols.native.replayed import REPLAYED_HEADERS, replayed
@@ -19,54 +17,52 @@ from service.protocols.native.schemas import (
     SessionGenerateBody,
 )
 from service.protocols.operation import Front, Operation
-from service.protocols.presence import close, while_connected
-from service.protocols.reply import json_reply
-from service.protocols.sse import event_stream
+from service.protocols.presence import close
+from service.protocols.reply import Answer, json_reply
 
 _BODY = BodyDecoder(GenerateBody, empty=b"{}")
 _SESSION_BODY = BodyDecoder(SessionGenerateBody, empty=b"{}")
 
 
-async def generate(front: Front, request: Request) -> Response:
-    body = await front.read(request, _BODY)
-    call = front.call(request, deadline_ms=body.deadline_ms)
-    events = front.plane.generate(request.path_params["model"], read_generate(body), call=call)
-    return await _answer(front, request, body, events=events)
+async def generate(front: Front, exchange: Exchange) -> Answer:
+    body = await front.read(exchange, _BODY)
+    call = front.call(exchange, deadline_ms=body.deadline_ms)
+    events = front.plane.generate(exchange.params["model"], read_generate(body), call=call)
+    return await _answer(front, exchange, events, stream=body.stream)
 
 
-async def session_generate(front: Front, request: Request) -> Response:
-    body = await front.read(request, _SESSION_BODY)
-    call = front.call(request, deadline_ms=body.deadline_ms)
+async def session_generate(front: Front, exchange: Exchange) -> Answer:
+    body = await front.read(exchange, _SESSION_BODY)
+    call = front.call(exchange, deadline_ms=body.deadline_ms)
     events = front.plane.session_generate(
-        request.path_params["session_id"], read_generate(body), call=call, step=body.step
+        exchange.params["session_id"], read_generate(body), call=call, step=body.step
     )
-    return await _answer(front, request, body, events=events)
+    return await _answer(front, exchange, events, stream=body.stream)
 
 
 async def _answer(
-    front: Front, request: Request, body: GenerateBody, *, events: AsyncIterator[GenerationEvent]
-) -> Response:
-    exchange = exchange_of(request.scope)
-
+    front: Front, exchange: Exchange, events: AsyncIterator[list[GenerationEvent]], *, stream: bool
+) -> Answer:
     def to_frame(event: GenerationEvent) -> bytes:
         if isinstance(event, GenerationDone):
             exchange.model = event.model
         return render.generation_frame(event)
 
-    if body.stream:
+    if stream:
         ping_seconds = front.config.ping_seconds
-        return await event_stream(request.receive, events, to_frame, ping_seconds=ping_seconds)
-    done = await while_connected(request.receive, _end(events))
+        return sse.EventStream(events, to_frame, presence=front.presence, ping_seconds=ping_seconds)
+    done = await front.finish(exchange, _end(events))
     exchange.model = done.model
     return json_reply(render.generation(done), headers=replayed(done.replayed))
 
 
-async def _end(events: AsyncIterator[GenerationEvent]) -> GenerationDone:
+async def _end(events: AsyncIterator[list[GenerationEvent]]) -> GenerationDone:
     """The last event, which tells the whole."""
     try:
-        async for event in events:
-            if isinstance(event, GenerationDone):
-                return event
+        async for together in events:
+            last = together[-1]
+            if isinstance(last, GenerationDone):
+                return last
     finally:
         await close(events)
     raise ModelFailed("the generation stopped without an end")

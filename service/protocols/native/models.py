@@ -1,23 +1,20 @@
 """Which models there are, and what each of them is."""
 
-from starlette.requests import Request
-from starlette.responses import Response
-
-from service.protocols.exchange import exchange_of
+from service.protocols.exchange import Exchange
 from service.protocols.native import render
 from service.protocols.native.schemas import ModelList, ModelReply
 from service.protocols.operation import Front, Operation
-from service.protocols.reply import json_reply
+from service.protocols.reply import Reply, json_reply
 
 
-async def list_models(front: Front, _request: Request) -> Response:
+async def list_models(front: Front, _exchange: Exchange) -> Reply:
     data = [render.model(info) for info in front.plane.models()]
     return json_reply({"object": "list", "data": data})
 
 
-async def get_model(front: Front, request: Request) -> Response:
-    info = front.plane.model(request.path_params["model"])
-    exchange_of(request.scope).model = info.manifest.name
+async def get_model(front: Front, exchange: Exchange) -> Reply:
+    info = front.plane.model(exchange.params["model"])
+    exchange.model = info.manifest.name
     return json_reply(render.model(info))
 
 

@@ -1,11 +1,8 @@
 """Sessions: open, step, look, copy, end. A step answers the same whenever it is asked again."""
 
-from starlette.requests import Request
-from starlette.responses import Response
-
 from service.dataplane.types import SessionInfo
 from service.protocols.body import BodyDecoder
-from service.protocols.exchange import exchange_of
+from service.protocols.exchange import Exchange
 from service.protocols.native import render
 from service.protocols.native.codec import read_open, read_sequence
 from service.protocols.native.replayed import REPLAYED_HEADERS, replayed
@@ -18,65 +15,64 @@ from service.protocols.native.schemas import (
     StepReply,
 )
 from service.protocols.operation import Front, Operation
-from service.protocols.presence import while_connected
-from service.protocols.reply import json_reply
+from service.protocols.reply import Reply, json_reply
 
 _STEP_BODY = BodyDecoder(StepBody)
 _OPEN_BODY = BodyDecoder(OpenBody, empty=b"{}")
 _FORK_BODY = BodyDecoder(ForkBody, empty=b"{}")
 
 
-async def step(front: Front, request: Request) -> Response:
-    body = await front.read(request, _STEP_BODY)
+async def step(front: Front, exchange: Exchange) -> Reply:
+    body = await front.read(exchange, _STEP_BODY)
     chunk = read_sequence(body.inputs, "inputs")
-    call = front.call(request, deadline_ms=body.deadline_ms)
-    session_id = request.path_params["session_id"]
+    call = front.call(exchange, deadline_ms=body.deadline_ms)
+    session_id = exchange.params["session_id"]
     work = front.plane.feed(session_id, chunk, call=call, step=body.step, raw=body.raw)
-    feed = await while_connected(request.receive, work)
-    exchange_of(request.scope).model = feed.model
+    feed = await front.finish(exchange, work)
+    exchange.model = feed.model
     headers = replayed(feed.replayed)
     return json_reply(render.step_reply(feed.reply), headers=headers)
 
 
-async def open_session(front: Front, request: Request) -> Response:
-    body = await front.read(request, _OPEN_BODY)
-    call = front.call(request)
-    info = front.plane.open_session(request.path_params["model"], read_open(body), call=call)
-    return _created(request, info)
+async def open_session(front: Front, exchange: Exchange) -> Reply:
+    body = await front.read(exchange, _OPEN_BODY)
+    call = front.call(exchange)
+    info = front.plane.open_session(exchange.params["model"], read_open(body), call=call)
+    return _created(exchange, info)
 
 
-async def fork_session(front: Front, request: Request) -> Response:
-    body = await front.read(request, _FORK_BODY)
-    call = front.call(request)
-    session_id = request.path_params["session_id"]
+async def fork_session(front: Front, exchange: Exchange) -> Reply:
+    body = await front.read(exchange, _FORK_BODY)
+    call = front.call(exchange)
+    session_id = exchange.params["session_id"]
     return _created(
-        request, front.plane.fork_session(session_id, call=call, new_id=body.session_id)
+        exchange, front.plane.fork_session(session_id, call=call, new_id=body.session_id)
     )
 
 
-async def list_sessions(front: Front, request: Request) -> Response:
-    infos = front.plane.sessions(call=front.call(request))
+async def list_sessions(front: Front, exchange: Exchange) -> Reply:
+    infos = front.plane.sessions(call=front.call(exchange))
     return json_reply({"object": "list", "data": [render.session(info) for info in infos]})
 
 
-async def get_session(front: Front, request: Request) -> Response:
-    call = front.call(request)
-    return _info(request, front.plane.session(request.path_params["session_id"], call=call))
+async def get_session(front: Front, exchange: Exchange) -> Reply:
+    call = front.call(exchange)
+    return _info(exchange, front.plane.session(exchange.params["session_id"], call=call))
 
 
-async def end_session(front: Front, request: Request) -> Response:
-    call = front.call(request)
-    return _info(request, front.plane.end_session(request.path_params["session_id"], call=call))
+async def end_session(front: Front, exchange: Exchange) -> Reply:
+    call = front.call(exchange)
+    return _info(exchange, front.plane.end_session(exchange.params["session_id"], call=call))
 
 
-def _created(request: Request, info: SessionInfo) -> Response:
-    exchange_of(request.scope).model = info.model
-    headers = {"Location": f"/v1/sessions/{info.session_id}"}
+def _created(exchange: Exchange, info: SessionInfo) -> Reply:
+    exchange.model = info.model
+    headers = ((b"location", f"/v1/sessions/{info.session_id}".encode()),)
     return json_reply(render.session(info), status=201, headers=headers)
 
 
-def _info(request: Request, info: SessionInfo) -> Response:
-    exchange_of(request.scope).model = info.model
+def _info(exchange: Exchange, info: SessionInfo) -> Reply:
+    exchange.model = info.model
     return json_reply(render.session(info))
 
 

@@ -235,8 +235,9 @@ class Generated:
 async def collect(events: Any) -> Generated:
     generated = Generated()
     async with aclosing(events):
-        async for event in events:
-            accept(generated, event)
+        async for together in events:
+            for event in together:
+                accept(generated, event)
     return generated
 
 

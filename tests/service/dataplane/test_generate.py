@@ -231,7 +231,7 @@ async def test_closing_the_stream_drops_the_work_within_one_step() -> None:
     async with serving(on_step=watch, limits=DataPlaneLimits(max_streams=1)) as it:
         request = GenerateRequest(prompt="a", max_tokens=4000, seed=1, logprobs=0)
         async with aclosing(it.plane.generate("babble", request, call=call())) as events:
-            assert isinstance(await anext(events), TextPiece)
+            assert isinstance((await anext(events))[0], TextPiece)
             await asyncio.to_thread(gate.entered.wait)
         assert all(engine.in_flight == 0 for engine in it.engines)
         gate.open()

@@ -111,7 +111,7 @@ BAD_NUMBERS: list[tuple[Any, type[RecurError], str]] = [
     (np.zeros((0, 1)), InvalidInput, "inputs[1]"),
     (np.array([[0.0], [np.nan]]), InvalidInput, "inputs[1][1][0]"),
     (np.array([[np.inf]]), InvalidInput, "inputs[1][0][0]"),
-    (np.array([[1e300]]), InvalidInput, "inputs[1]"),
+    (np.array([[1e300]]), InvalidInput, "inputs[1][0][0]"),
     (np.full((2, 1), 3e38), StateNotFinite, "inputs"),
     (np.zeros((51, 1)), TooLarge, "inputs[1]"),
     (MalformedRequest("unreadable", param="inputs[1]"), MalformedRequest, "inputs[1]"),

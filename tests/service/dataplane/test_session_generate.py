@@ -2,7 +2,6 @@
 
 import asyncio
 from contextlib import aclosing
-from dataclasses import replace
 from itertools import count
 from typing import Any
 
@@ -10,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from service.dataplane.types import DataPlaneLimits, GenerateRequest, OpenRequest, TextPiece
 from service.errors import (
@@ -144,7 +144,7 @@ async def test_a_stream_that_is_left_commits_nothing_and_frees_the_session() -> 
         request = GenerateRequest(prompt=PROMPT, max_tokens=1000, seed=1, logprobs=0)
         events = it.plane.session_generate("mine", request, call=call())
         async with aclosing(events):
-            assert isinstance(await anext(events), TextPiece)
+            assert isinstance((await anext(events))[0], TextPiece)
             assert info(it).busy
         assert info(it) == before
         assert (await go_on(it, "mine", max_tokens=2)).end.session

@@ -2,13 +2,13 @@
 
 import asyncio
 import time
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from service.dataplane.types import DataPlaneLimits, Feed, OpenRequest, SessionInfo
 from service.errors import (

@@ -3,10 +3,10 @@
 import asyncio
 import threading
 from collections.abc import AsyncGenerator, Sequence
-from dataclasses import replace
 from functools import cache
 
 import numpy as np
+from msgspec.structs import replace
 
 from service.artifact.manifest import (
     ForecastingOutput,
@@ -123,10 +123,10 @@ class FakeDataPlane(DataPlane):
 
     async def generate(
         self, ref: str, request: GenerateRequest, *, call: Call
-    ) -> AsyncGenerator[GenerationEvent]:
+    ) -> AsyncGenerator[list[GenerationEvent]]:
         self.model(ref)
-        async for event in self._events(request, call):
-            yield event
+        async for together in self._events(request, call):
+            yield together
 
     def open_session(self, ref: str, request: OpenRequest, *, call: Call) -> SessionInfo:
         self.model(ref)
@@ -171,11 +171,11 @@ class FakeDataPlane(DataPlane):
 
     async def session_generate(
         self, session_id: str, request: GenerateRequest, *, call: Call, step: int | None = None
-    ) -> AsyncGenerator[GenerationEvent]:
+    ) -> AsyncGenerator[list[GenerationEvent]]:
         info = self.session(session_id, call=call)
-        async for event in self._events(request, call):
+        async for (event,) in self._events(request, call):
             done = isinstance(event, GenerationDone)
-            yield replace(event, session=replace(info, step=4)) if done else event
+            yield [replace(event, session=replace(info, step=4)) if done else event]
 
     def session(self, session_id: str, *, call: Call) -> SessionInfo:
         tenant, info = self._live.get(session_id, (None, None))
@@ -199,7 +199,7 @@ class FakeDataPlane(DataPlane):
 
     async def _events(
         self, request: GenerateRequest, call: Call
-    ) -> AsyncGenerator[GenerationEvent]:
+    ) -> AsyncGenerator[list[GenerationEvent]]:
         self.calls.append(call)
         self.requests.append(request)
         words = request.prompt.split() if isinstance(request.prompt, str) else []
@@ -207,14 +207,14 @@ class FakeDataPlane(DataPlane):
         try:
             for word in words:
                 await self._obey(word)
-                yield TextPiece(0, word, logprobs)
+                yield [TextPiece(0, word, logprobs)]
                 if word == "pause":
                     await asyncio.sleep(0.05)
         finally:
             self.left.set()
         choice = Choice(0, "".join(words), "stop", logprobs or None)
         usage = GenerationUsage(prompt_tokens=1, completion_tokens=len(words))
-        yield GenerationDone("sums", 3, (choice,), usage)
+        yield [GenerationDone("sums", 3, (choice,), usage)]
 
     async def _obey(self, word: str) -> None:
         match word:

@@ -6,7 +6,7 @@ import socket
 import pytest
 
 from service.errors import Cancelled
-from service.protocols.presence import while_connected
+from service.protocols.presence import Presence
 from tests.service.protocols.fakes import FakeDataPlane
 from tests.service.protocols.serving import make_app, served
 
@@ -66,7 +66,7 @@ async def test_finished_work_counts_though_the_client_left():
     async def work() -> int:
         return 7
 
-    assert await while_connected(gone, work()) == 7
+    assert await Presence(look_seconds=0).while_connected(gone, work()) == 7
 
 
 async def test_work_that_fails_raises_its_own_error():
@@ -75,7 +75,7 @@ async def test_work_that_fails_raises_its_own_error():
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        await while_connected(never, work())
+        await Presence(look_seconds=0).while_connected(never, work())
 
 
 async def test_leaving_is_told_apart_from_being_cancelled():
@@ -83,8 +83,8 @@ async def test_leaving_is_told_apart_from_being_cancelled():
         await asyncio.Event().wait()
 
     with pytest.raises(Cancelled):
-        await while_connected(gone, work())
-    task = asyncio.create_task(while_connected(never, work()))
+        await Presence(look_seconds=0).while_connected(gone, work())
+    task = asyncio.create_task(Presence(look_seconds=0).while_connected(never, work()))
     await asyncio.sleep(0)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -94,4 +94,4 @@ async def test_leaving_is_told_apart_from_being_cancelled():
 async def test_a_deadline_around_the_wait_still_works():
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.01):
-            await while_connected(never, asyncio.Event().wait())
+            await Presence(look_seconds=0).while_connected(never, asyncio.Event().wait())

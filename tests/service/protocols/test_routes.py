@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry
 from service.protocols.auth import Authenticator
 from service.protocols.health import Health, HealthState
 from service.protocols.operation import HttpConfig
+from service.telemetry.logging import merge_request
 from service.telemetry.metrics import Metrics
 from tests.service.protocols.fakes import FakeDataPlane
 from tests.service.protocols.serving import client_of, make_app, ready_health
@@ -206,7 +207,7 @@ async def test_metrics_come_in_both_formats():
 async def test_each_request_leaves_one_line_that_can_be_found_by_its_id():
     keys = [("acme", hashlib.sha256(b"key").hexdigest())]
     app = make_app(FakeDataPlane(), auth=Authenticator(keys))
-    processors = [structlog.contextvars.merge_contextvars]
+    processors = [merge_request]
     with structlog.testing.capture_logs(processors) as lines:
         async with client_of(app) as client:
             headers = {"X-Api-Key": "key", "X-Request-Id": "mine"}
@@ -227,7 +228,7 @@ async def test_each_request_leaves_one_line_that_can_be_found_by_its_id():
 
 
 async def test_a_crash_leaves_its_traceback_under_the_requests_id():
-    processors = [structlog.contextvars.merge_contextvars]
+    processors = [merge_request]
     with structlog.testing.capture_logs(processors) as lines:
         async with client_of(make_app(FakeDataPlane())) as client:
             headers = {"X-Request-Id": "mine"}

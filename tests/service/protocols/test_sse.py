@@ -3,12 +3,14 @@
 import asyncio
 import json
 from collections.abc import AsyncGenerator
+from typing import Any
 
 import pytest
 
-from service.errors import ModelFailed
+from service.protocols.exchange import Exchange
 from service.protocols.operation import HttpConfig
-from service.protocols.sse import PING, Relay, frame
+from service.protocols.presence import Presence
+from service.protocols.sse import PING, EventStream, frame
 from tests.service.protocols.fakes import FakeDataPlane
 from tests.service.protocols.serving import client_of, make_app
 
@@ -95,59 +97,80 @@ async def test_silence_is_broken_by_a_comment():
     assert events(reply.text.replace(PING.decode(), ""))[-1][0] == "done"
 
 
-async def numbers(stop: int) -> AsyncGenerator[int]:
-    for number in range(stop):
-        yield number
+class Reader:
+    """A client that takes each write only when the test lets it."""
+
+    def __init__(self) -> None:
+        self.written: list[bytes] = []
+        self.turns = asyncio.Semaphore(0)
+
+    async def send(self, message: Any) -> None:
+        await self.turns.acquire()
+        self.written.append(message.get("body", b""))
+
+    async def receive(self) -> dict[str, str]:
+        await asyncio.Event().wait()
+        raise AssertionError
 
 
-async def test_what_is_ready_at_once_is_taken_at_once():
-    relay = Relay(numbers(5))
-    assert await relay.next() == [0, 1, 2, 3, 4]
-    assert await relay.next() == []
-    await relay.close()
+def writing(source: AsyncGenerator[list[int]], reader: Reader) -> asyncio.Task[None]:
+    stream = EventStream(source, lambda number: b"%d," % number, presence=Presence())
+    scope = {"type": "http", "method": "POST", "path": "/", "headers": []}
+    exchange = Exchange(scope, reader.receive, reader.send, arrived=0.0)
+    return asyncio.create_task(stream.write(exchange))
+
+
+async def test_what_is_ready_together_is_written_together():
+    async def source() -> AsyncGenerator[list[int]]:
+        yield [1, 2, 3]
+        yield [4]
+
+    reader = Reader()
+    for _ in range(10):
+        reader.turns.release()
+    await writing(source(), reader)
+    assert reader.written == [b"", b"1,2,3,", b"4,", b""]
 
 
 async def test_a_slow_reader_holds_the_source_back():
     taken = 0
 
-    async def source() -> AsyncGenerator[int]:
+    async def source() -> AsyncGenerator[list[int]]:
         nonlocal taken
         for taken in range(10_000):
-            yield taken
+            yield [taken]
 
-    relay = Relay(source())
-    await relay.next()
+    reader = Reader()
+    task = writing(source(), reader)
+    for _ in range(3):
+        reader.turns.release()
     for _ in range(100):
         await asyncio.sleep(0)
-    assert taken < 100
-    await relay.close()
-
-
-async def test_what_came_before_an_error_is_handed_out_first():
-    async def source() -> AsyncGenerator[int]:
-        yield 1
-        raise ModelFailed("broke")
-
-    relay = Relay(source())
-    assert await relay.next() == [1]
-    with pytest.raises(ModelFailed):
-        await relay.next()
-    await relay.close()
+    assert taken < 5
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
 
 
 async def test_the_source_runs_in_one_task_from_first_to_last():
     tasks: set[object] = set()
 
-    async def source() -> AsyncGenerator[int]:
+    async def source() -> AsyncGenerator[list[int]]:
         try:
             tasks.add(asyncio.current_task())
-            yield 1
+            yield [1]
             tasks.add(asyncio.current_task())
             await asyncio.Event().wait()
         finally:
             tasks.add(asyncio.current_task())
 
-    relay = Relay(source())
-    await relay.next()
-    await relay.close()
-    assert len(tasks) == 1
+    reader = Reader()
+    task = writing(source(), reader)
+    for _ in range(2):
+        reader.turns.release()
+    for _ in range(10):
+        await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert tasks == {task}

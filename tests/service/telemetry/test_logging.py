@@ -10,7 +10,10 @@ from typing import Any
 
 
 def logged(code: str) -> list[str]:
-    imports = "import logging, structlog\nfrom service.telemetry.logging import configure_logging\n"
+    imports = (
+        "import logging, types, structlog\n"
+        "from service.telemetry.logging import bind_request, configure_logging\n"
+    )
     run = subprocess.run(
         [sys.executable, "-W", "error", "-c", imports + code],
         capture_output=True,
@@ -28,7 +31,9 @@ def events(code: str) -> list[dict[str, Any]]:
 def test_our_events_and_the_libraries_share_format_and_ids():
     ours, theirs = events(
         "configure_logging()\n"
-        "structlog.contextvars.bind_contextvars(request_id='mine')\n"
+        "request = types.SimpleNamespace(request_id='mine', tenant=None)\n"
+        "bind_request(request)\n"
+        "request.tenant = 'acme'\n"
         "structlog.get_logger().info('model loaded', seconds=0.5)\n"
         "logging.getLogger('uvicorn.error').info('Started %s', 'here')\n"
     )
@@ -37,6 +42,7 @@ def test_our_events_and_the_libraries_share_format_and_ids():
         "event": "model loaded",
         "level": "info",
         "request_id": "mine",
+        "tenant": "acme",
         "seconds": 0.5,
     }
     assert (theirs["event"], theirs["level"]) == ("Started here", "info")

@@ -1,84 +1,119 @@
-"""`python -m tests.load --secs 5`: starts the service, loads it, prints what came of it."""
+"""`python -m tests.load`: the service beside its peers and the machine's limit, in one run."""
 
-import contextlib
 import math
 import tempfile
-from collections.abc import Generator
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, cast, get_args
 
 import typer
 
-from tests.load.drive import LoadFailed
+from tests.load import contenders as known
+from tests.load import resting
+from tests.load.compare import Options, compare
+from tests.load.contenders import Contender
+from tests.load.figures import Results
 from tests.load.models import write_models
-from tests.load.reference import WrongAnswer
-from tests.load.report import conditions, table, write_json
-from tests.load.server import Server, ServerFailed
-from tests.load.suite import Options, run_suite
+from tests.load.picture import draw
+from tests.load.report import report, write_json
 from tests.load.workload import Part
 
 _DEFAULTS = Options()
+_WORKS = (*get_args(Part), "idle", "start")
 
 
 def main(
-    secs: Annotated[float, typer.Option(min=0.1, help="Of each measurement.")] = 5.0,
-    warm: Annotated[float, typer.Option(min=0.0, help="Before each, not counted.")] = 1.0,
-    rounds: Annotated[int, typer.Option(min=1, help="The table has their medians.")] = 3,
-    models: Annotated[Path | None, typer.Option(help="Published ones; random if absent.")] = None,
-    model: Annotated[list[str] | None, typer.Option(help="Only these; repeat it.")] = None,
-    part: Annotated[list[str] | None, typer.Option(help="predict, steps, generate.")] = None,
-    clients: Annotated[str, typer.Option(help="Closed loops of predictions.")] = "1,32,128",
-    shares: Annotated[str, typer.Option(help="Open loops, of the best closed one.")] = "0.5,0.8",
-    sessions: Annotated[int, typer.Option(min=1)] = _DEFAULTS.sessions,
-    streams: Annotated[int, typer.Option(min=1)] = _DEFAULTS.streams,
-    tokens: Annotated[int, typer.Option(min=1, help="Of each stream.")] = _DEFAULTS.tokens,
-    sampled: Annotated[bool, typer.Option("--sampled", help="Draw tokens at random.")] = False,
+    secs: Annotated[float, typer.Option(min=0.1, help="Of each measurement.")] = _DEFAULTS.seconds,
+    warm: Annotated[
+        float, typer.Option(min=0.0, help="Before each, not counted.")
+    ] = _DEFAULTS.warm_seconds,
+    rounds: Annotated[int, typer.Option(min=1, help="Figures are their medians.")] = 3,
+    works: Annotated[str, typer.Option(help="Only these.")] = ",".join(_WORKS),
+    only: Annotated[str, typer.Option(help="Servers: plain, handmade, triton, or of ours.")] = "",
+    ours: Annotated[
+        list[str] | None, typer.Option(help="NAME:SETTING=VALUE,... of ours; repeat it.")
+    ] = None,
+    triton: Annotated[
+        Path | None,
+        typer.Option(envvar="TRITON_PYTHON", help="Has peers/requirements-triton.txt."),
+    ] = None,
+    clients: Annotated[str, typer.Option(help="Closed loops of classifications.")] = ",".join(
+        map(str, _DEFAULTS.clients)
+    ),
+    models: Annotated[Path | None, typer.Option(help="Random ones, kept from before.")] = None,
+    idle_secs: Annotated[float, typer.Option(min=1.0)] = 20.0,
     quiet: Annotated[float, typer.Option(help="Repeat where others used more cores.")] = math.inf,
-    json: Annotated[Path | None, typer.Option(help="Write every run's figures.")] = None,
+    json: Annotated[Path | None, typer.Option(help="Write every measurement.")] = None,
+    markdown: Annotated[Path | None, typer.Option(help="Write the tables.")] = None,
+    picture: Annotated[Path | None, typer.Option(help="Draw throughput against latency.")] = None,
 ) -> None:
-    """Medians of closed and open loops on the real service, beside ONNX Runtime alone."""
+    """Rounds in which all take turns; medians, ratios and goals at the end."""
+    asked = _works(works)
     options = Options(
         seconds=secs,
         warm_seconds=warm,
         rounds=rounds,
-        parts=_parts(part),
-        models=tuple(model or ()),
+        parts=tuple(cast("list[Part]", [work for work in asked if work in get_args(Part)])),
         clients=tuple(int(count) for count in clients.split(",")),
-        shares=tuple(float(share) for share in shares.split(",") if share),
-        sessions=sessions,
-        streams=streams,
-        tokens=tokens,
-        sampled=sampled,
         quiet_cores=quiet,
     )
-    try:
-        with _models(models) as folder, Server(folder) as server:
-            results = run_suite(server, folder, options)
-    except (LoadFailed, WrongAnswer, ServerFailed) as error:
-        typer.echo(f"{type(error).__name__}: {error}", err=True)
-        raise typer.Exit(1) from None
-    for name, value in conditions().items():
-        typer.echo(f"- {name}: {value}")
-    typer.echo(f"\n{table(results)}")
+    contenders = _contenders(ours or ["ours"], triton, only)
+    results = Results()
+    with tempfile.TemporaryDirectory(prefix="recur-load-") as made:
+        if models is None:
+            write_models(Path(made))
+        compare(models or Path(made), contenders, options, results=results, say=typer.echo)
+    _rest(results, contenders, asked, rounds=rounds, idle_seconds=idle_secs)
+    text = report(results, contenders)
+    typer.echo(f"\n{text}")
+    if markdown is not None:
+        markdown.write_text(text)
     if json is not None:
         write_json(json, results)
+    if picture is not None:
+        draw(results, picture)
 
 
-def _parts(given: list[str] | None) -> tuple[Part, ...]:
-    unknown = set(given or ()) - set(get_args(Part))
-    if unknown:
-        raise typer.BadParameter(f"--part {', '.join(sorted(unknown))}")
-    return tuple(cast("list[Part]", given)) if given else _DEFAULTS.parts
+def _works(given: str) -> list[str]:
+    works = given.split(",")
+    if unknown := set(works) - set(_WORKS):
+        raise typer.BadParameter(f"--works {', '.join(sorted(unknown))}")
+    return works
 
 
-@contextlib.contextmanager
-def _models(published: Path | None) -> Generator[Path]:
-    if published is not None:
-        yield published
-        return
-    with tempfile.TemporaryDirectory(prefix="recur-load-") as folder:
-        write_models(Path(folder))
-        yield Path(folder)
+def _contenders(ours: Sequence[str], triton: Path | None, only: str) -> list[Contender]:
+    peers = [known.plain(), known.handmade()]
+    if triton is not None:
+        peers.append(known.triton(triton))
+    everyone = [*peers, *map(_ours, ours)]
+    names = only.split(",") if only else [contender.name for contender in everyone]
+    if unknown := set(names) - {contender.name for contender in everyone}:
+        raise typer.BadParameter(f"--only {', '.join(sorted(unknown))}")
+    return [contender for contender in everyone if contender.name in names]
+
+
+def _ours(text: str) -> Contender:
+    """`NAME` or `NAME:RECUR_THIS=1,RECUR_THAT=2`."""
+    name, _, settings = text.partition(":")
+    pairs = [setting.partition("=") for setting in settings.split(",") if setting]
+    return known.ours(name, {variable: value for variable, _, value in pairs})
+
+
+def _rest(
+    results: Results,
+    contenders: Sequence[Contender],
+    works: Sequence[str],
+    *,
+    rounds: int,
+    idle_seconds: float,
+) -> None:
+    for contender in contenders:
+        if contender.is_ours and "start" in works:
+            results.rests.append(resting.start(contender, times=rounds))
+            typer.echo(results.rests[-1])
+        if contender.is_ours and "idle" in works:
+            results.rests.append(resting.idle(contender, seconds=idle_seconds))
+            typer.echo(results.rests[-1])
 
 
 if __name__ == "__main__":

@@ -1,23 +1,26 @@
-"""Loads the server: closed, where each lane waits for its answer, or open, where arrivals do not.
+"""Loads a server: closed, where each lane waits for its answer, or open, where arrivals do not.
 
 In the open loop a request is due at its place in a Poisson process and its latency counts from
 then, whether or not a lane was free: a slow server cannot make its load lighter.
 """
 
 import asyncio
+import contextlib
+import gc
 import time
 from collections import deque
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tests.load.connection import Connection
+from tests.load.connection import Connection, Socket
 from tests.load.server import Server, machine_cpu_seconds
 from tests.load.wire import Request
 from tests.load.workload import Work
 
-_KEPT_LANES, _KEPT_ANSWERS = 2, 2000
+_KEPT_LANES, _KEPT_ANSWERS = 2, 200
 
 
 class LoadFailed(Exception):
@@ -39,36 +42,80 @@ class Answer:
     body: bytes
 
 
+Answers = tuple[tuple[Answer, ...], ...]
+"""By lane, those to its first requests, in order: enough to follow a session."""
+
+
 @dataclass(frozen=True, slots=True)
 class Measured:
     """What came back in the measured time; CPU in seconds, of that time alone."""
 
     seconds: float
+    units: int
+    """Rows answered, or tokens that arrived."""
     latencies: NDArray[np.float64]
     """Seconds from due to the last byte, of each answer."""
     first: NDArray[np.float64]
-    """Seconds from due to the first byte."""
-    lateness: NDArray[np.float64]
-    """Seconds from due to sent: what a backlog, and the client's own clock, add (open loop)."""
-    tokens: int
+    """Seconds from due to the first event, or to the first byte where there are no events."""
     server_cpu: float
     client_cpu: float
     other_cpu: float
     """Of all other processes of the machine."""
-    rows_a_call: float
-    """Mean rows of the runtime's calls, the warm-up's included."""
-    kept: tuple[tuple[Answer, ...], ...]
-    """By lane, the first answers of the first lanes since the very beginning, to be checked."""
+    kept: Answers
+    """Of the first lanes, to be checked."""
+
+
+async def once(port: int, work: Work) -> Answers:
+    """Every request of every lane, the lanes side by side."""
+    async with _connected(port, work) as lanes:
+        return tuple(await asyncio.gather(*(_round(c, work.lanes[c.lane]) for c in lanes)))
 
 
 async def drive(server: Server, work: Work, load: Load) -> Measured:
-    """Run the load once. Raises LoadFailed at the first answer that is not a 200 or 201."""
-    run = _Run(server, work, load)
+    """Run the load once. Raises LoadFailed at the first answer that is not a 200."""
+    async with _connected(server.port, work) as lanes:
+        gc.collect()
+        gc.disable()  # what it would stop for are only our own requests and figures
+        try:
+            return await _Run(server, work, load, lanes=lanes).measure()
+        finally:
+            gc.enable()
+
+
+@contextlib.asynccontextmanager
+async def _connected(port: int, work: Work) -> AsyncGenerator[list[Connection]]:
+    lanes: list[Connection] = []
     try:
-        await run.connect()
-        return await run.measure()
+        for lane in range(len(work.lanes)):
+            lanes.append(await _connect(port, Connection(lane)))
+            for request in work.opening[lane] if work.opening else ():
+                await _ask(lanes[lane], request, expected=(200, 201))
+        for lane, handshake in enumerate(work.handshakes):
+            lanes[lane].close()
+            lanes[lane] = await _connect(port, Socket(lane))
+            await _ask(lanes[lane], handshake, expected=(101,))
+        yield lanes
     finally:
-        run.close()
+        for connection in lanes:
+            connection.on_answer = lambda _: None
+            connection.close()
+
+
+async def _connect(port: int, connection: Connection) -> Connection:
+    loop = asyncio.get_running_loop()
+    await loop.create_connection(lambda: connection, "127.0.0.1", port)
+    return connection
+
+
+async def _ask(connection: Connection, request: Request, *, expected: tuple[int, ...]) -> Answer:
+    body = await connection.ask(request)
+    if connection.status not in expected:
+        raise LoadFailed(f"status {connection.status}: {body[:500]!r}")
+    return Answer(request, body)
+
+
+async def _round(connection: Connection, requests: tuple[Request, ...]) -> tuple[Answer, ...]:
+    return tuple([await _ask(connection, request, expected=(200,)) for request in requests])
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,43 +124,37 @@ class _Usage:
     server: float
     client: float
     machine: float
+    num_events: int
 
 
 @dataclass(slots=True)
 class _Samples:
     latencies: list[float] = field(default_factory=list[float])
     first: list[float] = field(default_factory=list[float])
-    lateness: list[float] = field(default_factory=list[float])
-    tokens: int = 0
+    rows: int = 0
+    ends: int = 0
+    """Of streams."""
 
 
 class _Run:
-    def __init__(self, server: Server, work: Work, load: Load) -> None:
-        self._server, self._work, self._load = server, work, load
-        self._lanes: list[Connection] = []
-        self._turns = [0] * len(work.lanes)
+    def __init__(self, server: Server, work: Work, load: Load, *, lanes: list[Connection]) -> None:
+        self._server, self._work, self._load, self._lanes = server, work, load, lanes
+        for connection in lanes:
+            connection.on_answer = self._on_answer
+        self._turns = [0] * len(lanes)
         self._idle: deque[Connection] = deque()
         self._backlog: deque[float] = deque()
         self._samples = _Samples()
-        self._kept: list[list[Answer]] = [[] for _ in work.lanes[:_KEPT_LANES]]
+        self._events_of_ended = 0
+        self._kept: list[list[Answer]] = [[] for _ in lanes[:_KEPT_LANES]]
         self._measuring = False
-        self._calls = server.calls(work.model)
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-    async def connect(self) -> None:
-        loop = asyncio.get_running_loop()
-        for lane in range(len(self._work.lanes)):
-            _, connection = await loop.create_connection(
-                lambda lane=lane: Connection(lane, self._on_answer), "127.0.0.1", self._server.port
-            )
-            self._lanes.append(connection)
-        await _open(self._server.port, self._work.opening)
-
     async def measure(self) -> Measured:
+        arrivals: asyncio.Task[None] | None = None
         if self._load.rate is None:
             for connection in self._lanes:
                 self._send(connection, time.perf_counter())
-            arrivals = None
         else:
             self._idle.extend(self._lanes)
             arrivals = asyncio.create_task(self._arrive(self._load.rate))
@@ -123,16 +164,11 @@ class _Run:
             self._measuring = True
             await self._pass(self._load.seconds)
             self._measuring = False
-            after = self._usage()
+            return self._measured(before, self._usage())
         finally:
             if arrivals is not None:
                 arrivals.cancel()
-        return self._measured(before, after)
-
-    def close(self) -> None:
-        self._failed.cancel()
-        for connection in self._lanes:
-            connection.close()
+            self._failed.cancel()
 
     async def _pass(self, seconds: float) -> None:
         await asyncio.wait([self._failed], timeout=seconds)
@@ -154,26 +190,26 @@ class _Run:
         requests = self._work.lanes[connection.lane]
         turn = self._turns[connection.lane]
         self._turns[connection.lane] = turn + 1
-        if self._measuring and self._load.rate is not None:
-            self._samples.lateness.append(time.perf_counter() - due)
         connection.send(requests[turn % len(requests)], since=due)
 
     def _on_answer(self, connection: Connection) -> None:
         now = time.perf_counter()
         if self._failed.done():
             return
-        if connection.status != 200:
-            text = f"status {connection.status}: {connection.body[:500]!r}"
-            self._failed.set_exception(LoadFailed(text))
+        if reason := self._unfit(connection):
+            self._failed.set_exception(LoadFailed(f"{reason}: {connection.body[-500:]!r}"))
             return
+        request = connection.request
         if connection.lane < len(self._kept):
             answers = self._kept[connection.lane]
             if len(answers) < _KEPT_ANSWERS:
-                answers.append(Answer(connection.request, connection.body))
+                answers.append(Answer(request, connection.body))
+        self._events_of_ended += connection.num_events
         if self._measuring:
             self._samples.latencies.append(now - connection.since)
             self._samples.first.append(connection.first_at - connection.since)
-            self._samples.tokens += connection.request.num_tokens
+            self._samples.rows += len(request.rows)
+            self._samples.ends += request.num_tokens > 0
         if self._load.rate is None:
             self._send(connection, now)
         elif self._backlog:
@@ -181,38 +217,37 @@ class _Run:
         else:
             self._idle.append(connection)
 
+    def _unfit(self, connection: Connection) -> str:
+        """Why the last answer does not count; empty where it does."""
+        if connection.status != 200:
+            return f"status {connection.status}"
+        num_tokens = connection.request.num_tokens
+        if num_tokens and connection.num_events != num_tokens + self._work.wire.events_at_end:
+            return f"{connection.num_events} events for {num_tokens} tokens"
+        return ""
+
     def _usage(self) -> _Usage:
+        under_way = sum(connection.num_events for connection in self._lanes if connection.busy)
         return _Usage(
             time.perf_counter(),
             self._server.cpu_seconds(),
             time.process_time(),
             machine_cpu_seconds(),
+            self._events_of_ended + under_way,
         )
 
     def _measured(self, before: _Usage, after: _Usage) -> Measured:
         server = after.server - before.server
         client = after.client - before.client
-        calls = self._server.calls(self._work.model)
+        ends = self._samples.ends
+        tokens = after.num_events - before.num_events - ends * self._work.wire.events_at_end
         return Measured(
             seconds=after.at - before.at,
+            units=tokens if self._work.part == "generate" else self._samples.rows,
             latencies=np.array(self._samples.latencies),
             first=np.array(self._samples.first),
-            lateness=np.array(self._samples.lateness),
-            tokens=self._samples.tokens,
             server_cpu=server,
             client_cpu=client,
             other_cpu=max(0.0, after.machine - before.machine - server - client),
-            rows_a_call=(calls.rows - self._calls.rows) / max(1, calls.count - self._calls.count),
             kept=tuple(map(tuple, self._kept)),
         )
-
-
-async def _open(port: int, requests: tuple[bytes, ...]) -> None:
-    """Send each one alone, outside the measured time."""
-    for request in requests:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(request)
-        head = await reader.readuntil(b"\r\n\r\n")
-        writer.close()
-        if int(head[9:12]) != 201:
-            raise LoadFailed(f"a session was not opened: {head!r}")

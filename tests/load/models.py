@@ -1,5 +1,6 @@
 """Artifacts with random weights: two LSTM layers of 256 behind an embedding of 64."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -28,16 +29,20 @@ from service.artifact.manifest import (
 from training.export.draft import Draft
 
 EMBEDDING, HIDDEN, LAYERS = 64, 256, 2
-_CHARACTERS = "\n" + "".join(map(chr, range(32, 127)))  # 96
-_NUM_WORDS, _NUM_CLASSES = 1000, 6
+CHARACTERS = "\n" + "".join(map(chr, range(32, 127)))  # 96
+_NUM_WORDS, _NUM_CLASSES = 1000, 10
 _PROBE_LENGTHS = (3, 17, 1)
 
-Kind = Literal["language", "causal", "whole"]
+Kind = Literal["language", "causal", "whole", "labelling"]
 
 
 @dataclass(frozen=True, slots=True)
 class Draw:
-    """One model to make. `whole`: it answers once, after the last step, and keeps no state."""
+    """One model to make.
+
+    `causal` has few classes and many words, `labelling` as many labels as characters; `whole`
+    answers once, after the last step, and keeps no state.
+    """
 
     name: str
     kind: Kind
@@ -48,17 +53,18 @@ DRAWS = (
     Draw("random-lm", "language", 1),
     Draw("random-classifier", "causal", 2),
     Draw("random-whole", "whole", 3),
+    Draw("random-steps", "labelling", 4),
 )
 
 
-def write_models(folder: Path) -> None:
-    """Every model of DRAWS as `folder/name/1`; the same seeds give the same weights."""
-    for draw in DRAWS:
+def write_models(folder: Path, draws: Iterable[Draw] = DRAWS) -> None:
+    """Each of `draws` as `folder/name/1`; the same seeds give the same weights."""
+    for draw in draws:
         _write(folder, draw)
 
 
 def _write(folder: Path, draw: Draw) -> None:
-    tokenizer = _characters() if draw.kind == "language" else _words()
+    tokenizer = _characters() if draw.kind in ("language", "labelling") else _words()
     spec, graph = _graph(draw, tokenizer.get_vocab_size())
     files = {
         "model.onnx": graph.SerializeToString(),
@@ -68,7 +74,7 @@ def _write(folder: Path, draw: Draw) -> None:
     output = (
         LanguageModelingOutput(start_token=0)
         if draw.kind == "language"
-        else ClassificationOutput(labels=tuple(f"class-{i}" for i in range(_NUM_CLASSES)))
+        else ClassificationOutput(labels=tuple(f"class-{i}" for i in range(_num_outputs(draw))))
     )
     manifest = Manifest(
         name=draw.name,
@@ -85,8 +91,12 @@ def _write(folder: Path, draw: Draw) -> None:
     save_artifact(folder / draw.name / "1", manifest, files)
 
 
+def _num_outputs(draw: Draw) -> int:
+    return len(CHARACTERS) if draw.kind in ("language", "labelling") else _NUM_CLASSES
+
+
 def _characters() -> Tokenizer:
-    tokenizer = Tokenizer(WordLevel({c: i for i, c in enumerate(_CHARACTERS)}))
+    tokenizer = Tokenizer(WordLevel({c: i for i, c in enumerate(CHARACTERS)}))
     tokenizer.pre_tokenizer = Split(Regex(r"[\s\S]"), behavior="isolated")
     tokenizer.decoder = Fuse()
     return tokenizer
@@ -100,7 +110,7 @@ def _words() -> Tokenizer:
 
 def _graph(draw: Draw, num_tokens: int) -> tuple[GraphSpec, onnx.ModelProto]:
     causal = draw.kind != "whole"
-    outputs = num_tokens if draw.kind == "language" else _NUM_CLASSES
+    outputs = _num_outputs(draw)
     states = tuple(
         StateSpec(
             input=f"{letter}_in",

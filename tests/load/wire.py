@@ -1,14 +1,16 @@
-"""Requests as bytes, made before the clock starts; answers read after it has stopped."""
+"""Requests as bytes, made before the clock starts, and what a protocol must know how to read."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-_DATA = "data:"
+Tokens = NDArray[np.int64]
+Probabilities = NDArray[np.float64]
+"""Of the classes, or of the labels of a step: `[outputs]`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,67 +18,65 @@ class Request:
     """One request, ready to send, and what it asks: enough to check the answer."""
 
     data: bytes
-    inputs: NDArray[Any]
-    """Token ids `[time]` or numbers `[time, features]`."""
+    rows: tuple[Tokens, ...] = ()
+    """Token ids of each row, `[time]`; none where no model runs."""
     num_tokens: int = 0
     """Tokens to generate; 0 where nothing is generated."""
-    seed: int | None = None
-    """Of sampling; None takes the likeliest token."""
 
 
-@dataclass(frozen=True, slots=True)
-class Generated:
-    text: str
-    num_tokens: int
-    num_events: int
+class Wire(Protocol):
+    """How one kind of server is asked, and how its answers are read (after the clock stopped)."""
+
+    events_at_end: int
+    """Events of a stream that bring no token."""
+
+    def classify(self, tokens: Tokens) -> Request: ...
+    def open(self, session: int) -> Request: ...
+    def step(self, session: int, tokens: Tokens) -> Request: ...
+    def generate(self, prompt: Tokens, num_tokens: int) -> Request: ...
+
+    def probabilities(self, body: bytes) -> list[Probabilities]:
+        """Of each row of a classification or a step."""
+        ...
+
+    def tokens(self, body: bytes) -> list[int]:
+        """Of a stream, body as it came. Raises ValueError if it has no end."""
+        ...
 
 
-def predict(model: str, inputs: NDArray[Any]) -> Request:
-    body = {"inputs": [inputs.tolist()]}
-    return Request(_post(f"/v1/models/{model}/predict", body), inputs)
+def post(
+    path: str,
+    content: bytes,
+    *,
+    content_type: str = "application/json",
+    headers: Sequence[str] = (),
+) -> bytes:
+    lines = [
+        f"POST {path} HTTP/1.1",
+        "Host: 127.0.0.1",
+        f"Content-Type: {content_type}",
+        f"Content-Length: {len(content)}",
+        *headers,
+    ]
+    return "\r\n".join([*lines, "", ""]).encode() + content
 
 
-def open_session(model: str, session_id: str) -> bytes:
-    return _post(f"/v1/models/{model}/sessions", {"session_id": session_id})
+def post_json(path: str, body: Mapping[str, Any]) -> bytes:
+    return post(path, compact(body))
 
 
-def step(session_id: str, inputs: NDArray[Any]) -> Request:
-    body = {"inputs": inputs.tolist()}
-    return Request(_post(f"/v1/sessions/{session_id}/steps", body), inputs)
+def compact(body: Mapping[str, Any]) -> bytes:
+    return json.dumps(body, separators=(",", ":")).encode()
 
 
-def generate(
-    model: str, prompt: NDArray[np.int64], *, num_tokens: int, seed: int | None
-) -> Request:
-    """A stream of exactly `num_tokens`, unless the model ends it; at temperature 1 with a seed."""
-    body = {"prompt": prompt.tolist(), "max_tokens": num_tokens, "top_k": 0, "top_p": 1.0}
-    sampling = {"temperature": 0} if seed is None else {"temperature": 1.0, "seed": seed}
-    data = _post(f"/v1/models/{model}/generate", body | sampling | {"stream": True})
-    return Request(data, prompt, num_tokens, seed)
+def events(body: bytes) -> list[dict[str, Any]]:
+    """The data of each event of a chunked event stream."""
+    lines = unchunk(body).decode().split("\n")
+    return [json.loads(line.removeprefix("data:")) for line in lines if line.startswith("data:")]
 
 
-def read_generated(body: bytes) -> Generated:
-    """The text of all events of a chunked event stream. Raises ValueError if it has no end."""
-    texts: list[str] = []
-    events = [line for line in _unchunk(body).decode().split("\n") if line.startswith(_DATA)]
-    for event in events:
-        fields = json.loads(event[len(_DATA) :])
-        if "usage" in fields:
-            return Generated("".join(texts), fields["usage"]["completion_tokens"], len(events))
-        texts.append(fields["text"])
-    raise ValueError(f"the stream ends with {body[-200:]!r}")
-
-
-def _post(path: str, body: Mapping[str, Any]) -> bytes:
-    content = json.dumps(body, separators=(",", ":")).encode()
-    head = (
-        f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n"
-        f"Content-Type: application/json\r\nContent-Length: {len(content)}\r\n\r\n"
-    )
-    return head.encode() + content
-
-
-def _unchunk(body: bytes) -> bytes:
+def unchunk(body: bytes) -> bytes:
+    """The content of a body in chunked transfer coding."""
     parts: list[bytes] = []
     while True:
         size, _, rest = body.partition(b"\r\n")

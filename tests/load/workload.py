@@ -1,33 +1,37 @@
-"""What is asked: ragged sequences, steps of sessions, prompts; the same for the same seed."""
+"""What is asked: ragged sequences, steps of sessions, prompts; the same for everyone.
 
+A lane is one connection that goes round in its own list of requests.
+"""
+
+import itertools
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from service.artifact.manifest import LanguageModelingOutput, Manifest, NumericInput, TextInput
-from tests.load import wire
-from tests.load.wire import Request
+from tests.load.wire import Request, Tokens, Wire
+from tests.load.wires import OurWire
 
 MEDIAN_STEPS, SPREAD, MIN_STEPS, MAX_STEPS = 40, 0.7, 5, 200
 NUM_SEQUENCES = 512
+NUM_WORDS, NUM_CHARACTERS = 1000, 96
 _STEPS_A_SESSION = 32
-_PROMPT_STEPS = 8
 
-Part = Literal["predict", "steps", "generate"]
+Part = Literal["classify", "step", "generate"]
+
+_sessions = itertools.count(1)
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """Requests of one part on one model. Every lane has its own list, and goes round in it."""
-
     part: Part
-    model: str
+    wire: Wire
     lanes: tuple[tuple[Request, ...], ...]
-    """A lane is one connection; for `steps` it is one session as well."""
-    opening: tuple[bytes, ...] = ()
-    """Sent once before everything else: the sessions."""
+    opening: tuple[tuple[Request, ...], ...] = ()
+    """Of each lane, sent once before everything else: one request a session."""
+    handshakes: tuple[Request, ...] = ()
+    """Of each lane, where its requests are frames of a WebSocket."""
 
 
 def sequence_lengths(count: int, seed: int) -> NDArray[np.int64]:
@@ -36,61 +40,54 @@ def sequence_lengths(count: int, seed: int) -> NDArray[np.int64]:
     return np.clip(np.rint(drawn), MIN_STEPS, MAX_STEPS).astype(np.int64)
 
 
-def sequences(manifest: Manifest, count: int = NUM_SEQUENCES, seed: int = 7) -> list[NDArray[Any]]:
-    """Ragged sequences that the model can read."""
+def sequences(count: int = NUM_SEQUENCES, seed: int = 7) -> list[Tokens]:
+    """Ragged sequences of words."""
     rng = np.random.default_rng(seed)
-    return [chunk(manifest, int(n), rng) for n in sequence_lengths(count, seed)]
+    return [rng.integers(0, NUM_WORDS, int(n)) for n in sequence_lengths(count, seed)]
 
 
-def chunk(manifest: Manifest, steps: int, rng: np.random.Generator) -> NDArray[Any]:
-    """Token ids `[steps]`, or numbers `[steps, features]` about as large as in training."""
-    match manifest.input:
-        case TextInput(num_tokens=num_tokens):
-            return rng.integers(0, num_tokens, steps)
-        case NumericInput(features=features, scaling=scaling):
-            values = rng.standard_normal((steps, len(features)))
-            values = scaling.invert(values) if scaling else values
-            return values.astype(np.float32).round(3)
-
-
-def parts_of(manifest: Manifest) -> list[Part]:
-    """What can be asked of a model."""
-    parts: list[Part] = ["predict"]
-    if manifest.causal:
-        parts.append("steps")
-    if isinstance(manifest.output, LanguageModelingOutput):
-        parts.append("generate")
-    return parts
-
-
-def predict_work(manifest: Manifest, num_lanes: int) -> Work:
+def classify_work(wire: Wire, num_lanes: int) -> Work:
     """Each lane begins elsewhere in the same requests, so that all are asked equally often."""
-    requests = tuple(wire.predict(manifest.name, steps) for steps in sequences(manifest))
+    requests = tuple(wire.classify(tokens) for tokens in sequences())
     starts = [lane * len(requests) // num_lanes for lane in range(num_lanes)]
-    lanes = tuple(requests[start:] + requests[:start] for start in starts)
-    return Work("predict", manifest.name, lanes)
+    return Work("classify", wire, tuple(requests[start:] + requests[:start] for start in starts))
 
 
-def steps_work(manifest: Manifest, num_lanes: int, prefix: str) -> Work:
-    """One session a lane, one step a request; `prefix` makes the sessions' ids new."""
-    rng = np.random.default_rng(8)
-    ids = [f"{prefix}-{lane}" for lane in range(num_lanes)]
-    lanes = tuple(
-        tuple(wire.step(name, chunk(manifest, 1, rng)) for _ in range(_STEPS_A_SESSION))
-        for name in ids
-    )
-    opening = tuple(wire.open_session(manifest.name, name) for name in ids)
-    return Work("steps", manifest.name, lanes, opening)
+def step_work(wire: Wire, num_lanes: int) -> Work:
+    """One session a lane, one step a request."""
+    sessions = _new_sessions(num_lanes)
+    lanes = tuple(tuple(wire.step(s, row) for row in _steps(lane)) for lane, s in sessions)
+    return Work("step", wire, lanes, tuple((wire.open(s),) for _, s in sessions))
 
 
-def generate_work(manifest: Manifest, num_lanes: int, *, num_tokens: int, sampled: bool) -> Work:
-    """One prompt a lane, always the same, so that a lane's streams must be equal."""
+def bulk_work(wire: OurWire, num_lanes: int, *, rows: int) -> Work:
+    """`rows` sessions a lane, one step of each of them a request."""
+    groups = [[s for _, s in _new_sessions(rows)] for _ in range(num_lanes)]
+    steps = list(zip(*(_steps(row) for row in range(rows)), strict=True))
+    lanes = tuple(tuple(wire.bulk(group, each) for each in steps) for group in groups)
+    return Work("step", wire, lanes, tuple(tuple(map(wire.open, group)) for group in groups))
+
+
+def socket_work(wire: OurWire, num_lanes: int) -> Work:
+    """One session and one WebSocket a lane, one step a frame."""
+    sessions = _new_sessions(num_lanes)
+    lanes = tuple(tuple(map(wire.frame, _steps(lane))) for lane, _ in sessions)
+    opening = tuple((wire.open(s),) for _, s in sessions)
+    return Work("step", wire, lanes, opening, tuple(wire.socket(s) for _, s in sessions))
+
+
+def generate_work(wire: Wire, num_lanes: int, *, num_tokens: int) -> Work:
+    """One prompt a lane, of one character, always the same."""
     rng = np.random.default_rng(9)
+    prompts = rng.integers(0, NUM_CHARACTERS, (num_lanes, 1))
+    return Work("generate", wire, tuple((wire.generate(p, num_tokens),) for p in prompts))
 
-    def request(lane: int) -> Request:
-        prompt = chunk(manifest, _PROMPT_STEPS, rng)
-        seed = lane if sampled else None
-        return wire.generate(manifest.name, prompt, num_tokens=num_tokens, seed=seed)
 
-    lanes = tuple((request(lane),) for lane in range(num_lanes))
-    return Work("generate", manifest.name, lanes)
+def _new_sessions(count: int) -> list[tuple[int, int]]:
+    """Pairs of a place and an id that nobody had before."""
+    return [(place, next(_sessions)) for place in range(count)]
+
+
+def _steps(seed: int) -> list[Tokens]:
+    """One character each."""
+    return list(np.random.default_rng(seed).integers(0, NUM_CHARACTERS, (_STEPS_A_SESSION, 1)))

@@ -2,7 +2,7 @@
 
 import asyncio
 import gc
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -10,14 +10,19 @@ import structlog
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
+from service.dataplane.in_process import InProcess
 from service.dataplane.plane import DataPlane
 from service.protocols.auth import Authenticator
 from service.protocols.health import Health, HealthState
 from service.protocols.http import create_http_app
 from service.registry.registry import Registry
+from service.remote.fronts import Fronts
+from service.remote.host import Host, StreamVerb, Verb
+from service.remote.messages import Status
 from service.sessions.store.memory import MemoryStore
 from service.settings import Settings
 from service.telemetry.metrics import Metrics
+from service.telemetry.requests import LocalTelemetry
 
 _log = structlog.get_logger(__name__)
 _SWEEP_SECONDS = 2.0
@@ -31,21 +36,24 @@ class Service:
 
     registry: Registry
     sessions: MemoryStore
+    verbs: InProcess
+    telemetry: LocalTelemetry
     health: Health
     grace_seconds: float
-    app: FastAPI = field(init=False)
     failed: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the service cannot go on; the log says why."""
+    on_change: Callable[[], None] = lambda: None
+    """Called when the models or the health have changed."""
 
     @asynccontextmanager
-    async def lifespan(self, _: FastAPI) -> AsyncGenerator[None]:
+    async def running(self, _: object = None) -> AsyncGenerator[None]:
         tasks = [asyncio.create_task(self._load_models()), asyncio.create_task(self._sweep())]
         for task in tasks:
             task.add_done_callback(self._give_up_on_failure)
         try:
             yield
         finally:
-            self.health.state = HealthState.DRAINING
+            self._enter(HealthState.DRAINING)
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -53,7 +61,7 @@ class Service:
 
     async def drain(self) -> None:
         """Refuse new work, and wait for what is in flight, as long as the grace lasts."""
-        self.health.state = HealthState.DRAINING
+        self._enter(HealthState.DRAINING)
         _log.info("drain began", in_flight=self.registry.in_flight)
         try:
             async with asyncio.timeout(self.grace_seconds):
@@ -67,9 +75,13 @@ class Service:
         _spare_the_collector()
         # One model that is refused leaves the service not ready, but serving the others.
         if self.health.state is HealthState.STARTING:
-            self.health.state = HealthState.READY
+            self._enter(HealthState.READY)
         _log.info("service started", models=self.registry.readiness())
         await self.registry.poll()
+
+    def _enter(self, state: HealthState) -> None:
+        self.health.state = state
+        self.on_change()
 
     async def _sweep(self) -> None:
         while True:
@@ -90,7 +102,7 @@ def _spare_the_collector() -> None:
 
 
 def build(settings: Settings) -> Service:
-    """Wire everything; nothing runs yet."""
+    """Wire all but the ways in; nothing runs yet."""
     collectors = CollectorRegistry()
     ProcessCollector(registry=collectors)
     PlatformCollector(registry=collectors)
@@ -103,18 +115,65 @@ def build(settings: Settings) -> Service:
         engine=settings.engine(),
         sessions=sessions,
         metrics=metrics,
+        on_change=lambda: service.on_change(),
     )
-    keys = settings.tenant_keys()
-    if not keys:
+    service = Service(
+        registry,
+        sessions,
+        InProcess(DataPlane(registry, sessions, limits=settings.limits(), metrics=metrics)),
+        LocalTelemetry(metrics),
+        Health(registry.readiness),
+        settings.grace_seconds,
+    )
+    if not settings.tenant_keys():
         _log.warning("service is open", reason="RECUR_API_KEYS is empty: no request needs a key")
-    health = Health(registry.readiness)
-    service = Service(registry, sessions, health, settings.grace_seconds)
-    service.app = create_http_app(
-        DataPlane(registry, sessions, limits=settings.limits(), metrics=metrics),
-        auth=Authenticator(keys),
-        health=health,
-        metrics=metrics,
-        config=settings.http(),
-        lifespan=service.lifespan,
-    )
     return service
+
+
+def http_app(service: Service, settings: Settings) -> FastAPI:
+    """The way in of a service that is one process; the service runs while the application does."""
+    return create_http_app(
+        service.verbs,
+        auth=Authenticator(settings.tenant_keys()),
+        health=service.health,
+        telemetry=service.telemetry,
+        config=settings.http(),
+        lifespan=service.running,
+    )
+
+
+def front_processes(service: Service, settings: Settings) -> Fronts:
+    """The ways in of a service whose HTTP is spoken by processes of their own."""
+    do, telemetry = service.verbs, service.telemetry
+    verbs: dict[str, Verb] = {
+        "predict": do.predict,
+        "feed": do.feed,
+        "open_session": do.open_session,
+        "fork_session": do.fork_session,
+        "session": do.session,
+        "sessions": do.sessions,
+        "end_session": do.end_session,
+        "exposition": telemetry.exposition,
+    }
+    streams: dict[str, StreamVerb] = {
+        "generate": do.generate,
+        "session_generate": do.session_generate,
+    }
+
+    def status() -> Status:
+        return Status(service.health.state, service.registry.readiness(), do.models())
+
+    fronts = Fronts(
+        count=settings.http_workers,
+        address=(settings.host, settings.port),
+        connect=lambda on_lost: Host(
+            verbs=verbs,
+            streams=streams,
+            observe=telemetry.observe,
+            status=status,
+            on_lost=on_lost,
+        ),
+        on_failure=service.failed.set,
+    )
+    service.on_change = fronts.announce
+    return fronts

@@ -1,6 +1,7 @@
 """The process: reads the settings, serves until told to stop, leaves with an honest status."""
 
 import asyncio
+import signal
 import sys
 import time
 from types import FrameType
@@ -9,7 +10,7 @@ import structlog
 import uvicorn
 import uvloop
 
-from service.app import Service, build
+from service.app import Service, build, front_processes, http_app
 from service.settings import Settings, SettingsError, read_settings, unknown_variables
 from service.telemetry.logging import configure_logging
 
@@ -71,9 +72,12 @@ def main() -> int:
 
 
 async def _serve(settings: Settings) -> bool:
+    """Whether it ended because it was asked to."""
     service = build(settings)
+    if settings.http_workers:
+        return await _Conductor(service, settings).run()
     config = uvicorn.Config(
-        service.app,
+        http_app(service, settings),
         host=settings.host,
         port=settings.port,
         http="httptools",
@@ -84,3 +88,43 @@ async def _serve(settings: Settings) -> bool:
         lifespan="on",
     )
     return await _Server(config, service).serve_until_stopped()
+
+
+class _Conductor:
+    """The engine's process where others speak HTTP: it starts them, and drains before they end."""
+
+    def __init__(self, service: Service, settings: Settings) -> None:
+        self._service = service
+        self._fronts = front_processes(service, settings)
+        self._stop = asyncio.Event()
+        self._drain: asyncio.Task[None] | None = None
+
+    async def run(self) -> bool:
+        """Whether it ended because it was asked to."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._on_signal)
+        service = self._service
+        async with service.running():
+            try:
+                await self._fronts.start()
+            except OSError as error:
+                _log.error("service failed", reason=f"the address cannot be had: {error}")
+                return False
+            stopping = [asyncio.create_task(e.wait()) for e in (self._stop, service.failed)]
+            await asyncio.wait(stopping, return_when=asyncio.FIRST_COMPLETED)
+            for task in stopping:
+                task.cancel()
+            began = time.monotonic()
+            if not service.failed.is_set():
+                self._drain = asyncio.create_task(service.drain())
+                await asyncio.wait([self._drain])
+            left = service.grace_seconds - (time.monotonic() - began)
+            await self._fronts.end(max(1.0, left))
+        return not service.failed.is_set()
+
+    def _on_signal(self) -> None:
+        """Asked once it drains, asked twice it loses its patience."""
+        if self._drain is not None:
+            self._drain.cancel()
+        self._stop.set()

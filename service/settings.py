@@ -49,6 +49,8 @@ class Settings(BaseSettings):
     """Address to listen on; `0.0.0.0` for every one."""
     port: Annotated[int, Field(ge=0, le=65535)] = 8000
     """Port to listen on; 0 takes a free one and logs it."""
+    http_workers: Annotated[int, Field(ge=0, le=64)] = 0
+    """Processes that speak HTTP before one that has models and sessions; 0 is one for all."""
     grace_seconds: Seconds = 30.0
     """How long work in flight may go on after SIGTERM."""
     log_format: Literal["json", "console"] = "json"

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from service.dataplane.plane import DataPlane
+from service.dataplane.verbs import Verbs
 from service.errors import RecurError
 from service.protocols.body import BodyTooLarge
 from service.protocols.exchange import Exchange, exchange_of
@@ -67,7 +67,7 @@ class _Endpoint:
         await answer(self._front, self._methods[scope["method"]], exchange)
 
 
-def _known_model(plane: DataPlane, ref: str) -> str | None:
+def _known_model(plane: Verbs, ref: str) -> str | None:
     try:
         return plane.model(ref).manifest.name
     except RecurError:

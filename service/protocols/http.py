@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from service.dataplane.plane import DataPlane
+from service.dataplane.verbs import Verbs
 from service.errors import ClientError, MalformedRequest, RecurError
 from service.protocols import observe
 from service.protocols.answering import routes
@@ -25,7 +25,7 @@ from service.protocols.exchange import exchange_of
 from service.protocols.health import Health
 from service.protocols.native import generate, models, predict, sessions
 from service.protocols.openapi import describe
-from service.protocols.operation import Front, HttpConfig, Operation
+from service.protocols.operation import Front, HttpConfig, Operation, Telemetry
 from service.protocols.reply import JSON, Reply, error_reply, json_reply
 from service.protocols.status import (
     InternalError,
@@ -34,7 +34,6 @@ from service.protocols.status import (
     error_body,
     error_headers,
 )
-from service.telemetry.metrics import Metrics
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[Any]]
 
@@ -48,16 +47,16 @@ OPERATIONS: tuple[Operation, ...] = (
 
 
 def create_http_app(
-    plane: DataPlane,
+    plane: Verbs,
     *,
     auth: Authenticator,
     health: Health,
-    metrics: Metrics,
+    telemetry: Telemetry,
     config: HttpConfig,
     lifespan: Lifespan | None = None,
 ) -> FastAPI:
     """Operations are plain endpoints: FastAPI's own cost three times as much as a small model."""
-    front = Front(plane=plane, auth=auth, health=health, metrics=metrics, config=config)
+    front = Front(plane=plane, auth=auth, health=health, telemetry=telemetry, config=config)
     app = _Application(
         title="Recur",
         version=_version(),

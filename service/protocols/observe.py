@@ -1,7 +1,6 @@
 """What operators and orchestrators ask: is it alive, is it ready, what does it measure."""
 
 import msgspec
-from prometheus_client.exposition import choose_encoder
 
 from service.protocols.exchange import Exchange
 from service.protocols.operation import Front, Operation
@@ -26,9 +25,8 @@ async def ready(front: Front, _exchange: Exchange) -> Reply:
 
 
 async def metrics(front: Front, exchange: Exchange) -> Reply:
-    encode, content_type = choose_encoder(exchange.header(b"accept"))
-    body = encode(front.metrics.registry)
-    return Reply(body, headers=((b"content-type", content_type.encode()),))
+    text = await front.telemetry.exposition(exchange.header(b"accept"))
+    return Reply(text.body, headers=((b"content-type", text.content_type.encode()),))
 
 
 OPERATIONS = (

@@ -3,12 +3,12 @@
 import math
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
-from service.dataplane.plane import DataPlane
 from service.dataplane.types import Call
+from service.dataplane.verbs import Verbs
 from service.errors import InvalidInput, MalformedRequest
 from service.protocols.auth import Authenticator
 from service.protocols.body import BodyDecoder, check_json, read_body
@@ -17,7 +17,7 @@ from service.protocols.health import Health
 from service.protocols.presence import Presence
 from service.protocols.reply import Answer
 from service.protocols.sse import PING_SECONDS
-from service.telemetry.metrics import Metrics
+from service.telemetry.requests import Exposition
 
 S = TypeVar("S", bound=msgspec.Struct)
 T = TypeVar("T")
@@ -39,14 +39,26 @@ class HttpConfig:
     """Whether each request leaves a line in the log."""
 
 
+class Telemetry(Protocol):
+    """Where measurements are kept: in this process or in another."""
+
+    def observe(self, protocol: str, model: str, outcome: str, seconds: float) -> None:
+        """A request was answered."""
+        ...
+
+    async def exposition(self, accept: str) -> Exposition:
+        """All measurements as text, of the form that the Accept header asks for."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Front:
     """What every operation has at hand."""
 
-    plane: DataPlane
+    plane: Verbs
     auth: Authenticator
     health: Health
-    metrics: Metrics
+    telemetry: Telemetry
     config: HttpConfig
     presence: Presence = field(default_factory=Presence)
 

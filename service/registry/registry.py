@@ -1,6 +1,7 @@
 """name/version -> a running model; the new one is warm and verified before the old one drains."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,19 +45,23 @@ class Registry:
         engine: EngineConfig,
         sessions: MemoryStore,
         metrics: Metrics,
+        on_change: Callable[[], None] = lambda: None,
     ) -> None:
+        """`on_change` is called when what is served, or the reason why not, has changed."""
         self._config = config
         self._runtime_config = runtime
         self._engine_config = engine
         self._pool = Pool(engine.num_workers)
         self._sessions = sessions
         self._metrics = metrics
+        self._on_change = on_change
         self._current: dict[str, ServedModel] = {}
         self._draining: dict[tuple[str, int], ServedModel] = {}
         self._drains: dict[tuple[str, int], asyncio.Task[None]] = {}
         self._failed: dict[tuple[str, int], int] = {}
         self._errors: dict[str, str] = {}
         self._wanted: frozenset[str] = frozenset()
+        self._told: tuple[dict[str, str], dict[str, int]] = ({}, {})
 
     def readiness(self) -> dict[str, str]:
         """`ready`, `loading` or what is wrong, for every configured model."""
@@ -120,6 +125,12 @@ class Registry:
                 await self._load(name, version)
         for name, state in self.readiness().items():
             self._metrics.model_ready.labels(name).set(state == READY)
+        if (told := (self.readiness(), self._versions())) != self._told:
+            self._told = told
+            self._on_change()
+
+    def _versions(self) -> dict[str, int]:
+        return {name: model.manifest.version for name, model in self._current.items()}
 
     async def poll(self) -> None:
         """Refresh for ever."""

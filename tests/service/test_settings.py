@@ -48,6 +48,7 @@ WIRED: dict[str, tuple[str, Callable[[Settings], Any], Any]] = {
     # The process itself reads these.
     "host": ("0.0.0.0", lambda s: s.host, "0.0.0.0"),
     "port": ("0", lambda s: s.port, 0),
+    "http_workers": ("2", lambda s: s.http_workers, 2),
     "grace_seconds": ("3", lambda s: s.grace_seconds, 3.0),
     "log_format": ("console", lambda s: s.log_format, "console"),
     "log_level": ("debug", lambda s: s.log_level, "debug"),

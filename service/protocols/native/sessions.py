@@ -37,7 +37,7 @@ async def step(front: Front, exchange: Exchange) -> Reply:
 async def open_session(front: Front, exchange: Exchange) -> Reply:
     body = await front.read(exchange, _OPEN_BODY)
     call = front.call(exchange)
-    info = front.plane.open_session(exchange.params["model"], read_open(body), call=call)
+    info = await front.plane.open_session(exchange.params["model"], read_open(body), call=call)
     return _created(exchange, info)
 
 
@@ -46,23 +46,23 @@ async def fork_session(front: Front, exchange: Exchange) -> Reply:
     call = front.call(exchange)
     session_id = exchange.params["session_id"]
     return _created(
-        exchange, front.plane.fork_session(session_id, call=call, new_id=body.session_id)
+        exchange, await front.plane.fork_session(session_id, call=call, new_id=body.session_id)
     )
 
 
 async def list_sessions(front: Front, exchange: Exchange) -> Reply:
-    infos = front.plane.sessions(call=front.call(exchange))
+    infos = await front.plane.sessions(call=front.call(exchange))
     return json_reply({"object": "list", "data": [render.session(info) for info in infos]})
 
 
 async def get_session(front: Front, exchange: Exchange) -> Reply:
     call = front.call(exchange)
-    return _info(exchange, front.plane.session(exchange.params["session_id"], call=call))
+    return _info(exchange, await front.plane.session(exchange.params["session_id"], call=call))
 
 
 async def end_session(front: Front, exchange: Exchange) -> Reply:
     call = front.call(exchange)
-    return _info(exchange, front.plane.end_session(exchange.params["session_id"], call=call))
+    return _info(exchange, await front.plane.end_session(exchange.params["session_id"], call=call))
 
 
 def _created(exchange: Exchange, info: SessionInfo) -> Reply:

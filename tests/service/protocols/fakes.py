@@ -128,7 +128,7 @@ class FakeDataPlane(DataPlane):
         async for together in self._events(request, call):
             yield together
 
-    def open_session(self, ref: str, request: OpenRequest, *, call: Call) -> SessionInfo:
+    async def open_session(self, ref: str, request: OpenRequest, *, call: Call) -> SessionInfo:
         self.model(ref)
         self.opened.append(request)
         session_id = request.session_id or f"session-{len(self._live)}"
@@ -151,7 +151,7 @@ class FakeDataPlane(DataPlane):
         step: int | None = None,
         raw: bool = False,
     ) -> Feed:
-        info = self.session(session_id, call=call)
+        info = await self.session(session_id, call=call)
         self.calls.append(call)
         if isinstance(chunk, RecurError):
             raise chunk
@@ -172,28 +172,28 @@ class FakeDataPlane(DataPlane):
     async def session_generate(
         self, session_id: str, request: GenerateRequest, *, call: Call, step: int | None = None
     ) -> AsyncGenerator[list[GenerationEvent]]:
-        info = self.session(session_id, call=call)
+        info = await self.session(session_id, call=call)
         async for (event,) in self._events(request, call):
             done = isinstance(event, GenerationDone)
             yield [replace(event, session=replace(info, step=4)) if done else event]
 
-    def session(self, session_id: str, *, call: Call) -> SessionInfo:
+    async def session(self, session_id: str, *, call: Call) -> SessionInfo:
         tenant, info = self._live.get(session_id, (None, None))
         if info is None or tenant != call.tenant:
             raise SessionNotFound(f"no session {session_id!r}", param="session_id")
         return info
 
-    def sessions(self, *, call: Call) -> list[SessionInfo]:
+    async def sessions(self, *, call: Call) -> list[SessionInfo]:
         return [info for tenant, info in self._live.values() if tenant == call.tenant]
 
-    def fork_session(
+    async def fork_session(
         self, session_id: str, *, call: Call, new_id: str | None = None
     ) -> SessionInfo:
-        info = self.session(session_id, call=call)
-        return self.open_session(info.model, OpenRequest(session_id=new_id), call=call)
+        info = await self.session(session_id, call=call)
+        return await self.open_session(info.model, OpenRequest(session_id=new_id), call=call)
 
-    def end_session(self, session_id: str, *, call: Call) -> SessionInfo:
-        info = self.session(session_id, call=call)
+    async def end_session(self, session_id: str, *, call: Call) -> SessionInfo:
+        info = await self.session(session_id, call=call)
         del self._live[session_id]
         return info
 

@@ -16,6 +16,7 @@ from service.protocols.health import Health, HealthState
 from service.protocols.http import create_http_app
 from service.protocols.operation import HttpConfig
 from service.telemetry.metrics import Metrics
+from service.telemetry.requests import LocalTelemetry
 
 CONFIG = HttpConfig(max_body_bytes=2**20, access_log=True)
 
@@ -38,7 +39,7 @@ def make_app(
         plane,
         auth=auth or Authenticator(),
         health=health or ready_health(),
-        metrics=metrics or Metrics(CollectorRegistry()),
+        telemetry=LocalTelemetry(metrics or Metrics(CollectorRegistry())),
         config=config,
     )
 

@@ -10,6 +10,7 @@ import uvicorn
 import uvloop
 
 from service.app import Service, build
+from service.protocols.wire import HttpProtocol
 from service.settings import Settings, SettingsError, read_settings, unknown_variables
 from service.telemetry.logging import configure_logging
 
@@ -76,7 +77,7 @@ async def _serve(settings: Settings) -> bool:
         service.app,
         host=settings.host,
         port=settings.port,
-        http="httptools",
+        http=HttpProtocol,
         access_log=False,
         log_config=None,
         server_header=False,

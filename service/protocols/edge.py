@@ -10,8 +10,7 @@ import itertools
 import re
 import secrets
 import time
-from collections.abc import Callable, Iterable
-from functools import cache
+from collections.abc import Iterable
 
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -98,16 +97,13 @@ class Record:
     def __init__(self, front: Front) -> None:
         self._metrics = front.metrics
         self._access_log = front.config.access_log
-        # Looked up once: finding an instrument by its labels costs more than using it.
-        self._count = cache(self._counter)
-        self._observe = cache(self._observer)
 
     def __call__(self, exchange: Exchange) -> None:
         seconds = time.monotonic() - exchange.arrived
         model = exchange.model or _UNKNOWN_MODEL
         if exchange.protocol is not None:
-            self._count(exchange.protocol, model, exchange.outcome)()
-            self._observe(exchange.protocol, model)(seconds)
+            self._metrics.requests.labels(exchange.protocol, model, exchange.outcome).inc()
+            self._metrics.request_seconds.labels(exchange.protocol, model).observe(seconds)
         if self._access_log:
             _log.info(
                 "request answered",
@@ -118,12 +114,6 @@ class Record:
                 model=exchange.model,
                 outcome=exchange.outcome,
             )
-
-    def _counter(self, protocol: str, model: str, outcome: str) -> Callable[[], None]:
-        return self._metrics.requests.labels(protocol, model, outcome).inc
-
-    def _observer(self, protocol: str, model: str) -> Callable[[float], None]:
-        return self._metrics.request_seconds.labels(protocol, model).observe
 
 
 def _request_id(exchange: Exchange) -> str:

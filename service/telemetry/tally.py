@@ -45,6 +45,10 @@ class Tally(Collector):
             count = self._counts[values] = Count()
         return count
 
+    def describe(self) -> Iterator[CounterMetricFamily]:
+        """Its names, so that the registry refuses a second one of them."""
+        yield CounterMetricFamily(*self._about, labels=self._names)
+
     def collect(self) -> Iterator[CounterMetricFamily]:
         family = CounterMetricFamily(*self._about, labels=self._names)
         for values, count in list(self._counts.items()):
@@ -92,6 +96,10 @@ class TallyHistogram(Collector):
             assert len(values) == len(self._names)
             spread = self._spreads[values] = Spread(self._bounds)
         return spread
+
+    def describe(self) -> Iterator[HistogramMetricFamily]:
+        """Its names, so that the registry refuses a second one of them."""
+        yield HistogramMetricFamily(*self._about, labels=self._names)
 
     def collect(self) -> Iterator[HistogramMetricFamily]:
         family = HistogramMetricFamily(*self._about, labels=self._names)

@@ -17,6 +17,7 @@ import uvloop
 from service.protocols.auth import Authenticator
 from service.protocols.health import Health, HealthState
 from service.protocols.http import create_http_app
+from service.protocols.wire import HttpProtocol
 from service.remote.link import Link
 from service.remote.messages import Message, Seen, Status, Stop
 from service.remote.plane import RemotePlane
@@ -43,7 +44,7 @@ class FrontProcess:
         )
         config = uvicorn.Config(
             app,
-            http="httptools",
+            http=HttpProtocol,
             access_log=False,
             log_config=None,
             server_header=False,

@@ -11,6 +11,7 @@ import uvicorn
 import uvloop
 
 from service.app import Service, build, front_processes, http_app
+from service.protocols.wire import HttpProtocol
 from service.settings import Settings, SettingsError, read_settings, unknown_variables
 from service.telemetry.logging import configure_logging
 
@@ -80,7 +81,7 @@ async def _serve(settings: Settings) -> bool:
         http_app(service, settings),
         host=settings.host,
         port=settings.port,
-        http="httptools",
+        http=HttpProtocol,
         access_log=False,
         log_config=None,
         server_header=False,

@@ -30,6 +30,6 @@ def name_probabilities(
     scores: list[float] = logits.tolist()
     top = max(scores)
     weights = [math.exp(score - top) for score in scores]
-    total = math.fsum(weights)
+    total = sum(weights)
     named = {label: weight / total for label, weight in zip(labels, weights, strict=True)}
     return labels[scores.index(top)], named

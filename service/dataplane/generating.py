@@ -178,9 +178,9 @@ class _Progress:
     def __init__(self, plan: GenerationPlan, metrics: Metrics, began: float) -> None:
         self._plan = plan
         name = plan.model.manifest.name
-        self._first = metrics.time_to_first_token_seconds.labels(model=name)
-        self._between = metrics.inter_token_seconds.labels(model=name)
-        self._tokens = metrics.tokens.labels(model=name)
+        self._first = metrics.time_to_first_token_seconds.labels(name)
+        self._between = metrics.inter_token_seconds.labels(name)
+        self._tokens = metrics.tokens.labels(name)
         self._began = began
         self._last_at: dict[int, float] = {}
         self._texts: list[list[str]] = [[] for _ in range(plan.num_choices)]

@@ -15,7 +15,7 @@ LOOK_SECONDS = 0.01
 
 
 class Presence:
-    """Watches over the clients of all requests under way.
+    """Watches over the clients of all requests under way, on one event loop.
 
     A watcher is a task, which costs a request as much as all of its parsing. So one timer looks
     after everyone, and only who still waits at its second look gets a watcher.
@@ -25,6 +25,7 @@ class Presence:
         self._look_seconds = look_seconds
         self._new: set[_Visit] = set()
         self._seen: set[_Visit] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
 
     async def while_connected(self, receive: Receive, work: Awaitable[T]) -> T:
@@ -34,12 +35,15 @@ class Presence:
         own task, which a watcher cancels, as `asyncio.timeout` does. Whatever it had finished
         stays finished.
         """
-        worker = asyncio.current_task()
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+        # Given the loop, nobody asks the system for the process's id to find it.
+        worker = asyncio.current_task(self._loop)
         assert worker is not None
         visit = _Visit(receive, worker)
         self._new.add(visit)
         if self._timer is None:
-            self._look_later()
+            self._timer = self._loop.call_later(self._look_seconds, self._look)
         already_cancelling = worker.cancelling()
         try:
             return await work
@@ -53,17 +57,14 @@ class Presence:
             if visit.watcher is not None:
                 visit.watcher.cancel()
 
-    def _look_later(self) -> None:
-        loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(self._look_seconds, self._look)
-
     def _look(self) -> None:
         for visit in self._seen:
             visit.watcher = asyncio.create_task(visit.watch())
         self._new, self._seen = set(), self._new
         self._timer = None
         if self._seen:
-            self._look_later()
+            assert self._loop is not None
+            self._timer = self._loop.call_later(self._look_seconds, self._look)
 
 
 async def close(events: AsyncIterator[Any]) -> None:

@@ -34,10 +34,11 @@ class Lease:
 
         The place in the line is taken before anything waits, so that steps run in order of arrival.
         """
+        if self.take():
+            return self
         self._arrive()
         try:
-            if not self.session.turn.take():
-                await self.session.turn.wait(self._deadline)
+            await self.session.turn.wait(self._deadline)
         except TimeoutError as error:
             self._leave()
             raise DeadlineExceeded("the deadline passed while earlier steps ran") from error
@@ -87,13 +88,14 @@ class Lease:
         """Move the session, all at once. Raises the Gone of a session that was ended meanwhile."""
         self.check_live()
         session, store = self.session, self._store
-        bytes_before = session.num_bytes
-        session.move(state, steps=steps)
+        bytes_before = session.past_bytes
+        session.state = state
+        session.step += steps
         session.expires_at = expires_at
         session.clock_stopped_at = store.now()
         if past is not None:
             session.remember(past, max_bytes=store.config.replay_bytes)
-        store.account(session.num_bytes - bytes_before)
+        store.account(session.past_bytes - bytes_before)
         self.committed = True
 
     def _arrive(self) -> None:

@@ -64,33 +64,33 @@ class Session:
     """Since when the idle clock stands still; means something only while busy."""
     turn: Turn = field(default_factory=Turn)
     """Two steps never interleave."""
-    num_bytes: int = field(init=False)
-    """Of the state, and about those of the kept replies."""
+    state_bytes: int = field(init=False)
+    """The same for good: its model gives a state its shape."""
+    past_bytes: int = 0
+    """About what the kept replies take."""
 
     def __post_init__(self) -> None:
-        self.num_bytes = self.state.num_bytes
+        self.state_bytes = self.state.num_bytes
 
     @property
     def busy(self) -> bool:
         return self.num_users > 0
 
-    def move(self, state: SessionState, *, steps: int) -> None:
-        self.num_bytes += state.num_bytes - self.state.num_bytes
-        self.state = state
-        self.step += steps
+    @property
+    def num_bytes(self) -> int:
+        return self.state_bytes + self.past_bytes
 
     def remember(self, past: PastStep, *, max_bytes: int) -> None:
         """Keep a reply for retries, and forget the oldest ones for which there is no room."""
         if len(self.past) == self.past.maxlen:
             self._forget_oldest()
         self.past.append(past)
-        self.num_bytes += past.num_bytes
-        max_bytes += self.state.num_bytes
-        while self.num_bytes > max_bytes:
+        self.past_bytes += past.num_bytes
+        while self.past_bytes > max_bytes:
             self._forget_oldest()
 
     def past_step(self, step: int) -> PastStep | None:
         return next((past for past in self.past if past.step == step), None)
 
     def _forget_oldest(self) -> None:
-        self.num_bytes -= self.past.popleft().num_bytes
+        self.past_bytes -= self.past.popleft().num_bytes

@@ -2,6 +2,8 @@
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from service.telemetry.tally import Tally, TallyHistogram
+
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 _STEPS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 4096)
@@ -16,13 +18,14 @@ class Metrics:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.registry = registry
-        self.requests = Counter(
+        # A tally belongs to one thread: these are the event loop's.
+        self.requests = Tally(
             "recur_requests",
             "Requests by outcome.",
             ["protocol", "model", "outcome"],
             registry=registry,
         )
-        self.request_seconds = Histogram(
+        self.request_seconds = TallyHistogram(
             "recur_request_seconds",
             "From a parsed request to its answer.",
             ["protocol", "model"],
@@ -64,21 +67,21 @@ class Metrics:
             buckets=(0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.75),
             registry=registry,
         )
-        self.time_to_first_token_seconds = Histogram(
+        self.time_to_first_token_seconds = TallyHistogram(
             "recur_time_to_first_token_seconds",
             "From a parsed request to its first token.",
             ["model"],
             buckets=_SECONDS,
             registry=registry,
         )
-        self.inter_token_seconds = Histogram(
+        self.inter_token_seconds = TallyHistogram(
             "recur_inter_token_seconds",
             "Between two tokens of one choice.",
             ["model"],
             buckets=_SECONDS,
             registry=registry,
         )
-        self.tokens = Counter("recur_tokens", "Tokens generated.", ["model"], registry=registry)
+        self.tokens = Tally("recur_tokens", "Tokens generated.", ["model"], registry=registry)
         self.sessions = Gauge("recur_sessions", "Live sessions.", ["state"], registry=registry)
         self.session_bytes = Gauge(
             "recur_session_bytes",

@@ -4,6 +4,7 @@ import socket
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from typing import Any
 
 import httpx
 import uvicorn
@@ -15,6 +16,7 @@ from service.protocols.auth import Authenticator
 from service.protocols.health import Health, HealthState
 from service.protocols.http import create_http_app
 from service.protocols.operation import HttpConfig
+from service.protocols.wire import HttpProtocol
 from service.telemetry.metrics import Metrics
 from service.telemetry.requests import LocalTelemetry
 
@@ -52,10 +54,14 @@ async def client_of(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
 
 
 @contextmanager
-def served(app: FastAPI) -> Iterator[tuple[str, int]]:
+def served(
+    app: Any,
+) -> Iterator[tuple[str, int]]:
     """A real server in a thread; its address. It listens already, so nobody needs to wait."""
     listener = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(app, log_config=None, lifespan="off", timeout_graceful_shutdown=5)
+    config = uvicorn.Config(
+        app, http=HttpProtocol, log_config=None, lifespan="off", timeout_graceful_shutdown=5
+    )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, args=([listener],))
     thread.start()

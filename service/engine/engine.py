@@ -18,14 +18,17 @@ from numpy.typing import NDArray
 from service.engine.arena import Arena
 from service.engine.collector import Collector
 from service.engine.cost import TYPICAL, CostModel
+from service.engine.lanes import Delivery, Lane
 from service.engine.observer import Observer
 from service.engine.pool import Pool
 from service.engine.scheduler import Scheduler, SchedulerConfig
 from service.engine.sequence import NOBODYS, Continuation, Flow, Sequence
-from service.engine.worker import Delivery, Lane
 from service.errors import DeadlineExceeded, Draining, QueueFull
 from service.runtime.base import Runtime, State
 from service.telemetry.metrics import Metrics
+
+_SHORT_SECONDS = 0.002
+"""A call that the event loop may make itself; ten of them would be felt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +73,7 @@ class Engine:
         self._idle.set()
         self._closing = False
         self._num_holders = 0
-        self._workers = pool.workers
+        self._workers = (*pool.threads, pool.loop)
         zero, axes = runtime.initial_state(), runtime.batch_axes
         observer = Observer(metrics, name)
         self._lanes = [
@@ -80,12 +83,14 @@ class Engine:
                 Scheduler(config.scheduler, whole=whole, cost=cost),
                 Arena(zero, axes),
                 observer,
-                self._deliver,
+                _hand_out if worker is pool.loop else self._hand_over,
             )
-            for _ in self._workers
+            for worker in self._workers
         ]
         self._loads = [_Load() for _ in self._workers]
-        self._enough_singles = cost.efficient_rows(most=config.scheduler.max_rows)
+        most = config.scheduler.max_rows
+        self._enough_singles = cost.efficient_rows(most=most)
+        self._steps_on_loop = cost.seconds(most, 1) <= _SHORT_SECONDS
 
     @property
     def in_flight(self) -> int:
@@ -168,20 +173,23 @@ class Engine:
             raise DeadlineExceeded("the deadline passed before the work was queued")
 
     def _take_place(self, row: Row) -> int:
-        """A worker for the row: the one with the fewest steps to do.
+        """A worker for the row: the thread with the fewest steps to do, or the loop.
 
-        Rows that take a step at a time gather on the first worker that has not enough of them for
-        a full-sized batch: apart they would cost more than a second thread gains.
+        Rows that take a step at a time gather on the first thread that has not enough of them for
+        a full-sized batch: apart they would cost more than a second thread gains. One step and no
+        more is for the loop, if even a full batch of such takes it no time worth a thread's.
         """
-        loads = self._loads
-        if _is_single(row):
+        loads = self._loads[:-1]
+        if len(row.inputs) == 1 and not row.continuation.goes_on and self._steps_on_loop:
+            place = len(loads)
+        elif _is_single(row):
             enough = self._enough_singles
             place = next((i for i, load in enumerate(loads) if load.singles < enough), -1)
             if place < 0:
                 place = min(range(len(loads)), key=lambda i: loads[i].singles)
         else:
             place = min(range(len(loads)), key=lambda i: loads[i].steps)
-        loads[place].add(row, 1)
+        self._loads[place].add(row, 1)
         return place
 
     def _leave_place(self, place: int, row: Row) -> None:
@@ -190,10 +198,10 @@ class Engine:
             self._idle.set()
 
     def _tell(self, event: asyncio.Event) -> None:
-        """On a worker's thread."""
+        """On a worker's thread, or on the loop."""
         self._loop.call_soon_threadsafe(event.set)
 
-    def _deliver(self, deliveries: list[Delivery]) -> None:
+    def _hand_over(self, deliveries: list[Delivery]) -> None:
         """On a worker's thread."""
         self._loop.call_soon_threadsafe(_hand_out, deliveries)
 

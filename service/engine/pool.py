@@ -1,19 +1,22 @@
-"""The threads that step rows, one for each core that may be used, shared by all models."""
+"""The workers that step rows, shared by all models: threads for long calls, the loop for short."""
 
 import asyncio
 
-from service.engine.worker import Worker
+from service.engine.worker import LoopWorker, ThreadWorker, Worker
 
 
 class Pool:
-    """Belongs to the event loop."""
+    """Belongs to the event loop. A thread for each core that may be used."""
 
-    def __init__(self, num_workers: int) -> None:
-        self.workers = tuple(Worker(f"engine-{number}") for number in range(num_workers))
+    def __init__(self, num_threads: int) -> None:
+        self.threads: tuple[Worker, ...] = tuple(
+            ThreadWorker(f"engine-{number}") for number in range(num_threads)
+        )
+        self.loop: Worker = LoopWorker()
 
     async def close(self) -> None:
-        """End the threads; what is still in flight fails with Draining. Idempotent."""
-        for worker in self.workers:
-            worker.end(None)
-        for worker in self.workers:
+        """End the workers; what is still in flight fails with Draining. Idempotent."""
+        for worker in (*self.threads, self.loop):
+            worker.end(None, ended=lambda: None)
+        for worker in self.threads:
             await asyncio.to_thread(worker.join)

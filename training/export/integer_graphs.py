@@ -1,0 +1,122 @@
+"""A published graph with its recurrent layers in integers: over sequences, and for one step.
+
+Over sequences each chain of layers is one loop that holds nothing but the products with the
+state and the gates; the step graph has the same nodes without the loop, so that both give the
+same bits.
+"""
+
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+import onnx
+
+from service.artifact.manifest import GraphSpec
+from training.export.draft import Draft
+from training.export.finished import Chain, Finished, Layer
+from training.export.integer import (
+    add_head,
+    add_inputs,
+    add_step,
+    bounded_chains,
+    bounded_tensors,
+    carry,
+)
+from training.export.loop import add_long_lengths, add_loop
+from training.export.rewriting import StandIn, rewrite
+from training.export.step import name_state, one_way_chains, without_time
+
+INT8_FILE, INT8_STEP_FILE = "model-int8.onnx", "step-int8.onnx"
+_AddChain = Callable[[Draft, Finished, Chain, set[str]], None]
+
+
+def integer_graph(model: onnx.ModelProto, spec: GraphSpec) -> onnx.ModelProto:
+    """For chunks and sequences of any length; raises LoweringError where it cannot be."""
+    graph = Finished(model, spec)
+    draft = Draft(graph.constants)
+    rewrite(graph, draft, _stand_ins(graph, draft, _add_whole))
+    return draft.finish(spec, opset=graph.opset)
+
+
+def integer_step_graph(model: onnx.ModelProto, spec: GraphSpec) -> onnx.ModelProto:
+    """For exactly one step; raises LoweringError where it cannot be."""
+    graph = Finished(model, spec)
+    one_way_chains(graph)
+    draft = Draft(graph.constants)
+    stand_ins = [*_stand_ins(graph, draft, _add_one_step), *without_time(graph, draft)]
+    rewrite(graph, draft, stand_ins)
+    return draft.finish(spec, opset=graph.opset, steps=1)
+
+
+def _stand_ins(graph: Finished, draft: Draft, add_chain: _AddChain) -> list[StandIn]:
+    chains = bounded_chains(graph)
+    bounded = bounded_tensors(graph, chains)
+    stand_ins = [
+        StandIn(
+            tuple(node for layer in chain for node in graph.nodes_of(layer)),
+            partial(add_chain, draft, graph, chain, bounded),
+        )
+        for chain in chains
+    ]
+    heads = [StandIn(head.nodes, partial(add_head, draft, head)) for head in graph.heads(bounded)]
+    return [*stand_ins, *heads]
+
+
+def _add_one_step(draft: Draft, graph: Finished, chain: Chain, bounded: set[str]) -> None:
+    cells, name = [layer.cells[0] for layer in chain], chain[0].name
+    inputs = add_inputs(draft, graph, chain[0], cell=cells[0], bounded=bounded, name=name)
+    before = [
+        carry(draft, cell, layer.initial, f"{layer.name}_bytes_before")
+        for cell, layer in zip(cells, chain, strict=True)
+    ]
+    stepped = add_step(draft, cells, inputs, before=before, name=name)
+    for layer, after in zip(chain, stepped, strict=True):
+        name_state(draft, layer, after.state)
+
+
+def _add_whole(draft: Draft, graph: Finished, chain: Chain, bounded: set[str]) -> None:
+    first = chain[0]
+    if len(first.cells) == 2:
+        _add_both_ways(draft, graph, first, bounded)
+        return
+    name = first.name
+    inputs = add_inputs(draft, graph, first, cell=first.cells[0], bounded=bounded, name=name)
+    steps = add_loop(draft, graph, chain, inputs=inputs, name=name)
+    if not graph.spec.state:
+        steps = _add_mask(draft, graph, steps, f"{name}_masked")
+    draft.add("Identity", [steps], chain[-1].steps)
+
+
+def _add_both_ways(draft: Draft, graph: Finished, layer: Layer, bounded: set[str]) -> None:
+    """Backward is forward over each row turned round within its own length."""
+    sides: list[str] = []
+    for cell, side in zip(layer.cells, ("forward", "backward"), strict=True):
+        name = f"{layer.name}_{side}"
+        turn = partial(_add_turned, draft, graph) if side == "backward" else str
+        inputs = add_inputs(draft, graph, layer, cell=cell, bounded=bounded, name=name)
+        one_way = Layer(name, (cell,), layer.source, (), f"{name}_steps", ())
+        steps = add_loop(draft, graph, (one_way,), inputs=[*map(turn, inputs)], name=name)
+        steps = _add_mask(draft, graph, turn(steps), f"{name}_masked")
+        sides.append(draft.add("Unsqueeze", [steps, draft.integers(1)], f"{name}_side"))
+    draft.add("Concat", sides, layer.steps, {"axis": 1})  # [time, 2, batch, hidden]
+
+
+def _add_turned(draft: Draft, graph: Finished, tensor: str) -> str:
+    """`[time, batch, ...]` with each row's valid steps in reverse."""
+    lengths = add_long_lengths(draft, graph, f"{tensor}_lengths")
+    axes = {"time_axis": 0, "batch_axis": 1}
+    return draft.add("ReverseSequence", [tensor, lengths], f"{tensor}_turned", axes)
+
+
+def _add_mask(draft: Draft, graph: Finished, steps: str, output: str) -> str:
+    """Zero past each row's length, as the fused operator leaves it: a head may sum over time."""
+    size = draft.add("Shape", [steps], f"{output}_shape")
+    time = draft.add("Gather", [size, draft.integer(0)], f"{output}_time")
+    bounds = [draft.integer(0), time, draft.integer(1)]
+    places = draft.add("Range", bounds, f"{output}_places")
+    places = draft.add("Unsqueeze", [places, draft.integers(1)], f"{output}_column")
+    lengths = add_long_lengths(draft, graph, f"{output}_lengths")
+    valid = draft.add("Less", [places, lengths], f"{output}_valid")  # [time, batch]
+    valid = draft.add("Unsqueeze", [valid, draft.integers(2)], f"{output}_valid_kept")
+    zero = draft.shared("zero_float", np.array(0, np.float32))
+    return draft.add("Where", [valid, steps, zero], output)

@@ -1,0 +1,127 @@
+"""A chain of layers in integers as one loop over time, of any number of steps."""
+
+from collections.abc import Sequence
+
+import onnx
+from onnx import TensorProto
+
+from training.export.draft import Draft, value
+from training.export.finished import Cell, Chain, Finished, Layer
+from training.export.gates import parts
+from training.export.integer import Carried, Stepped, add_step, carry
+
+
+def add_loop(
+    draft: Draft, graph: Finished, chain: Chain, *, inputs: Sequence[str], name: str
+) -> str:
+    """Returns the last layer's h at every step, `[time, batch, hidden]`, noise past a row's length.
+
+    `inputs [time, batch, columns]` are the first layer's, see `add_inputs`. The finals that
+    somebody reads get their names: the state after each row's last valid step.
+    """
+    cells = [layer.cells[0] for layer in chain]
+    initial = [
+        _add_initial(draft, graph, layer, name=f"{name}_{k}") for k, layer in enumerate(chain)
+    ]
+    body = draft.inner()
+    now = [f"{tensor}_now" for tensor in inputs]
+    before = [_before(state, f"{name}_{k}") for k, state in enumerate(initial)]
+    stepped = add_step(body, cells, now, before=before, name=name)
+
+    finals = _finals(chain, stepped)
+    told = list(dict.fromkeys([stepped[-1].state[0], *finals.values()]))
+    steps = {tensor: f"{tensor}_steps" for tensor in told}
+    after = _typed([layer.carried for layer in stepped])
+    loop = _body(body, cells[0], now=now, before=_typed(before), after=after, told=told)
+    draft.add_many(
+        "Scan",
+        [*(tensor for tensor, _ in _typed(initial)), *inputs],
+        [*(f"{tensor}_end" for tensor, _ in after), *steps.values()],
+        {"body": loop, "num_scan_inputs": len(inputs)},
+    )
+    for final, tensor in finals.items():
+        _add_final(draft, graph, steps[tensor], final)
+    return steps[told[0]]
+
+
+def add_long_lengths(draft: Draft, graph: Finished, output: str) -> str:
+    """`[batch]` int64, as indices are."""
+    return draft.add("Cast", [graph.spec.lengths], output, {"to": TensorProto.INT64})
+
+
+def _body(
+    body: Draft,
+    cell: Cell,
+    *,
+    now: Sequence[str],
+    before: Sequence[tuple[str, str]],
+    after: Sequence[tuple[str, str]],
+    told: Sequence[str],
+) -> onnx.GraphProto:
+    """From a state and the inputs of one step to the next state and what is told of it.
+
+    A tensor that is carried on cannot be told under the same name.
+    """
+    carried = {tensor for tensor, _ in after}
+    names = [
+        body.add("Identity", [tensor], f"{tensor}_told") if tensor in carried else tensor
+        for tensor in told
+    ]
+    widths = [cell.recurrent[:, part.columns].shape[1] for part in parts(cell)]
+    state = ("batch", cell.hidden)
+    inputs = [value(tensor, dtype, state) for tensor, dtype in before]
+    inputs += [value(n, "float32", ("batch", w)) for n, w in zip(now, widths, strict=True)]
+    outputs = [value(tensor, dtype, state) for tensor, dtype in after]
+    outputs += [value(tensor, "float32", state) for tensor in names]
+    return body.body(inputs, outputs)
+
+
+def _add_initial(draft: Draft, graph: Finished, layer: Layer, *, name: str) -> Carried:
+    """The state before the first step, `[batch, hidden]`: given, or zero."""
+    (cell,) = layer.cells
+    if not layer.initial:
+        size = draft.add("Shape", [graph.spec.lengths], f"{name}_rows")
+        size = draft.add("Concat", [size, draft.integers(cell.hidden)], f"{name}_size", {"axis": 0})
+        zero = draft.add("ConstantOfShape", [size], f"{name}_zero")
+        return carry(draft, cell, (zero, zero)[: 2 if cell.operator == "LSTM" else 1], f"{name}_h0")
+    flat = tuple(
+        draft.add("Squeeze", [tensor, draft.integers(0)], f"{name}_start{k}")
+        for k, tensor in enumerate(layer.initial)
+    )
+    return carry(draft, cell, flat, f"{name}_h0")
+
+
+def _before(initial: Carried, name: str) -> Carried:
+    """The same tensors by the names that they have inside."""
+    values = tuple(f"{name}_value{k}_before" for k in range(len(initial.values)))
+    return Carried(f"{name}_h_bytes_before", values)
+
+
+def _finals(chain: Chain, stepped: Sequence[Stepped]) -> dict[str, str]:
+    """Every final that somebody reads, and the tensor of the loop that it is the last of."""
+    return {
+        final: tensor
+        for layer, step in zip(chain, stepped, strict=True)
+        for final, tensor in zip(layer.finals, step.state, strict=False)
+        if final
+    }
+
+
+def _add_final(draft: Draft, graph: Finished, steps: str, final: str) -> None:
+    """`steps [time, batch, hidden]` at each row's last valid step, `[1, batch, hidden]`."""
+    lengths = add_long_lengths(draft, graph, f"{final}_lengths")
+    last = draft.add("Sub", [lengths, draft.integers(1)], f"{final}_last")
+    size = draft.add("Shape", [lengths], f"{final}_size")
+    batch = draft.add("Squeeze", [size, draft.integers(0)], f"{final}_batch")
+    row = draft.add("Range", [draft.integer(0), batch, draft.integer(1)], f"{final}_row")
+    columns = [
+        draft.add("Unsqueeze", [tensor, draft.integers(1)], f"{tensor}_column")
+        for tensor in (last, row)
+    ]
+    places = draft.add("Concat", columns, f"{final}_places", {"axis": 1})  # [batch, 2]
+    rows = draft.add("GatherND", [steps, places], f"{final}_rows")
+    draft.add("Unsqueeze", [rows, draft.integers(0)], final)
+
+
+def _typed(states: Sequence[Carried]) -> list[tuple[str, str]]:
+    return [tensor for state in states for tensor in state.typed]

@@ -11,8 +11,8 @@ from service.artifact.artifact import load_artifact
 from service.artifact.manifest import Task
 from service.errors import ArtifactError
 from tests.training.tiny import publish_tiny
+from training.export.claims import VerificationError
 from training.export.publish import latest_version, next_version
-from training.export.verify import VerificationError
 from training.recipes import steps
 from training.recipes.registry import find_recipe
 from training.recipes.steps import Folders

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from training.export.draft import Draft
-from training.export.finished import Cell
+from training.export.lowering.finished import Cell
 
 
 @dataclass(frozen=True, slots=True)

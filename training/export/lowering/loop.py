@@ -1,22 +1,24 @@
 """A chain of layers in integers as one loop over time, of any number of steps."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import onnx
 from onnx import TensorProto
 
 from training.export.draft import Draft, value
-from training.export.finished import Cell, Chain, Finished, Layer
-from training.export.gates import parts
-from training.export.integer import Carried, Stepped, add_step, carry
+from training.export.lowering.cells import Carried, Stepped, add_step, carry
+from training.export.lowering.finished import Cell, Chain, Finished, Layer
+from training.export.lowering.gates import Part, parts
+from training.export.lowering.inputs import Input, add_given
 
 
 def add_loop(
-    draft: Draft, graph: Finished, chain: Chain, *, inputs: Sequence[str], name: str
+    draft: Draft, graph: Finished, chain: Chain, *, inputs: Sequence[Input], name: str
 ) -> str:
     """Returns the last layer's h at every step, `[time, batch, hidden]`, noise past a row's length.
 
-    `inputs [time, batch, columns]` are the first layer's, see `add_inputs`. The finals that
+    `inputs` are the first layer's, see `add_inputs`. The finals that
     somebody reads get their names: the state after each row's last valid step.
     """
     cells = [layer.cells[0] for layer in chain]
@@ -24,9 +26,10 @@ def add_loop(
         _add_initial(draft, graph, layer, name=f"{name}_{k}") for k, layer in enumerate(chain)
     ]
     body = draft.inner()
-    now = [f"{tensor}_now" for tensor in inputs]
+    now = [replace(given, tensor=f"{given.tensor}_now{k}") for k, given in enumerate(inputs)]
+    given = [add_given(body, one, f"{one.tensor}_given") for one in now]
     before = [_before(state, f"{name}_{k}") for k, state in enumerate(initial)]
-    stepped = add_step(body, cells, now, before=before, name=name)
+    stepped = add_step(body, cells, given, before=before, name=name)
 
     finals = _finals(chain, stepped)
     told = list(dict.fromkeys([stepped[-1].state[0], *finals.values()]))
@@ -35,7 +38,7 @@ def add_loop(
     loop = _body(body, cells[0], now=now, before=_typed(before), after=after, told=told)
     draft.add_many(
         "Scan",
-        [*(tensor for tensor, _ in _typed(initial)), *inputs],
+        [*(tensor for tensor, _ in _typed(initial)), *(given.tensor for given in inputs)],
         [*(f"{tensor}_end" for tensor, _ in after), *steps.values()],
         {"body": loop, "num_scan_inputs": len(inputs)},
     )
@@ -53,7 +56,7 @@ def _body(
     body: Draft,
     cell: Cell,
     *,
-    now: Sequence[str],
+    now: Sequence[Input],
     before: Sequence[tuple[str, str]],
     after: Sequence[tuple[str, str]],
     told: Sequence[str],
@@ -67,13 +70,19 @@ def _body(
         body.add("Identity", [tensor], f"{tensor}_told") if tensor in carried else tensor
         for tensor in told
     ]
-    widths = [cell.recurrent[:, part.columns].shape[1] for part in parts(cell)]
     state = ("batch", cell.hidden)
     inputs = [value(tensor, dtype, state) for tensor, dtype in before]
-    inputs += [value(n, "float32", ("batch", w)) for n, w in zip(now, widths, strict=True)]
+    inputs += [_now(given, cell, part) for given, part in zip(now, parts(cell), strict=True)]
     outputs = [value(tensor, dtype, state) for tensor, dtype in after]
     outputs += [value(tensor, "float32", state) for tensor in names]
     return body.body(inputs, outputs)
+
+
+def _now(given: Input, cell: Cell, part: Part) -> onnx.ValueInfoProto:
+    if given.table:
+        return value(given.tensor, "int64", ("batch",))
+    width = cell.recurrent[:, part.columns].shape[1]
+    return value(given.tensor, "float32", ("batch", width))
 
 
 def _add_initial(draft: Draft, graph: Finished, layer: Layer, *, name: str) -> Carried:
@@ -94,7 +103,7 @@ def _add_initial(draft: Draft, graph: Finished, layer: Layer, *, name: str) -> C
 def _before(initial: Carried, name: str) -> Carried:
     """The same tensors by the names that they have inside."""
     values = tuple(f"{name}_value{k}_before" for k in range(len(initial.values)))
-    return Carried(f"{name}_h_bytes_before", values)
+    return Carried(replace(initial.quantized, tensor=f"{name}_h_bytes_before"), values)
 
 
 def _finals(chain: Chain, stepped: Sequence[Stepped]) -> dict[str, str]:

@@ -6,6 +6,7 @@ same bits.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -13,18 +14,13 @@ import onnx
 
 from service.artifact.manifest import GraphSpec
 from training.export.draft import Draft
-from training.export.finished import Chain, Finished, Layer
-from training.export.integer import (
-    add_head,
-    add_inputs,
-    add_step,
-    bounded_chains,
-    bounded_tensors,
-    carry,
-)
-from training.export.loop import add_long_lengths, add_loop
-from training.export.rewriting import StandIn, rewrite
-from training.export.step import name_state, one_way_chains, without_time
+from training.export.lowering.arithmetic import add_head
+from training.export.lowering.cells import add_step, carry
+from training.export.lowering.finished import Chain, Finished, Layer
+from training.export.lowering.inputs import add_given, add_inputs, add_source
+from training.export.lowering.loop import add_long_lengths, add_loop
+from training.export.lowering.rewriting import LoweringError, StandIn, rewrite
+from training.export.lowering.step import name_state, one_way_chains, without_time
 
 INT8_FILE, INT8_STEP_FILE = "model-int8.onnx", "step-int8.onnx"
 _AddChain = Callable[[Draft, Finished, Chain, set[str]], None]
@@ -49,8 +45,8 @@ def integer_step_graph(model: onnx.ModelProto, spec: GraphSpec) -> onnx.ModelPro
 
 
 def _stand_ins(graph: Finished, draft: Draft, add_chain: _AddChain) -> list[StandIn]:
-    chains = bounded_chains(graph)
-    bounded = bounded_tensors(graph, chains)
+    chains = _bounded_chains(graph)
+    bounded = graph.within_one({layer.steps for chain in chains for layer in chain})
     stand_ins = [
         StandIn(
             tuple(node for layer in chain for node in graph.nodes_of(layer)),
@@ -62,14 +58,27 @@ def _stand_ins(graph: Finished, draft: Draft, add_chain: _AddChain) -> list[Stan
     return [*stand_ins, *heads]
 
 
+def _bounded_chains(graph: Finished) -> list[Chain]:
+    """All recurrent layers; raises LoweringError if one cannot be told or has no bounds."""
+    chains = list(graph.chains())
+    layers = [layer for chain in chains for layer in chain]
+    if not layers or len(layers) != graph.num_recurrent:
+        raise LoweringError("a recurrent layer is not a plain one: it stays in float32")
+    if any(cell.relu for layer in layers for cell in layer.cells):
+        raise LoweringError("a state behind relu has no bounds: it stays in float32")
+    return chains
+
+
 def _add_one_step(draft: Draft, graph: Finished, chain: Chain, bounded: set[str]) -> None:
     cells, name = [layer.cells[0] for layer in chain], chain[0].name
-    inputs = add_inputs(draft, graph, chain[0], cell=cells[0], bounded=bounded, name=name)
+    source = add_source(draft, graph, chain[0], bounded)
+    inputs = add_inputs(draft, cells[0], source, name=name)
     before = [
         carry(draft, cell, layer.initial, f"{layer.name}_bytes_before")
         for cell, layer in zip(cells, chain, strict=True)
     ]
-    stepped = add_step(draft, cells, inputs, before=before, name=name)
+    given = [add_given(draft, one, f"{name}_given{k}") for k, one in enumerate(inputs)]
+    stepped = add_step(draft, cells, given, before=before, name=name)
     for layer, after in zip(chain, stepped, strict=True):
         name_state(draft, layer, after.state)
 
@@ -80,7 +89,8 @@ def _add_whole(draft: Draft, graph: Finished, chain: Chain, bounded: set[str]) -
         _add_both_ways(draft, graph, first, bounded)
         return
     name = first.name
-    inputs = add_inputs(draft, graph, first, cell=first.cells[0], bounded=bounded, name=name)
+    source = add_source(draft, graph, first, bounded)
+    inputs = add_inputs(draft, first.cells[0], source, name=name)
     steps = add_loop(draft, graph, chain, inputs=inputs, name=name)
     if not graph.spec.state:
         steps = _add_mask(draft, graph, steps, f"{name}_masked")
@@ -89,13 +99,14 @@ def _add_whole(draft: Draft, graph: Finished, chain: Chain, bounded: set[str]) -
 
 def _add_both_ways(draft: Draft, graph: Finished, layer: Layer, bounded: set[str]) -> None:
     """Backward is forward over each row turned round within its own length."""
-    sides: list[str] = []
+    source, sides = add_source(draft, graph, layer, bounded), list[str]()
     for cell, side in zip(layer.cells, ("forward", "backward"), strict=True):
         name = f"{layer.name}_{side}"
         turn = partial(_add_turned, draft, graph) if side == "backward" else str
-        inputs = add_inputs(draft, graph, layer, cell=cell, bounded=bounded, name=name)
         one_way = Layer(name, (cell,), layer.source, (), f"{name}_steps", ())
-        steps = add_loop(draft, graph, (one_way,), inputs=[*map(turn, inputs)], name=name)
+        read = replace(source, tensor=turn(source.tensor))
+        inputs = add_inputs(draft, cell, read, name=name)
+        steps = add_loop(draft, graph, (one_way,), inputs=inputs, name=name)
         steps = _add_mask(draft, graph, turn(steps), f"{name}_masked")
         sides.append(draft.add("Unsqueeze", [steps, draft.integers(1)], f"{name}_side"))
     draft.add("Concat", sides, layer.steps, {"axis": 1})  # [time, 2, batch, hidden]

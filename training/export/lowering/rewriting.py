@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from training.export.draft import Draft
-from training.export.finished import Finished, identity
+from training.export.lowering.finished import Finished, identity
 
 
 class LoweringError(Exception):

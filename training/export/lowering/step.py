@@ -11,9 +11,10 @@ import onnx
 
 from service.artifact.manifest import GraphSpec, TensorSpec
 from training.export.draft import Draft
-from training.export.finished import Cell, Finished, Layer, Lookup, Weights
-from training.export.gates import Sums, add_gates, parts
-from training.export.rewriting import LoweringError, StandIn, rewrite
+from training.export.lowering.finished import Cell, Finished, Layer, Weights
+from training.export.lowering.gates import Sums, add_gates, parts
+from training.export.lowering.inputs import add_tokens
+from training.export.lowering.rewriting import LoweringError, StandIn, rewrite
 from training.runner import Runner
 
 STEP_FILE = "step.onnx"
@@ -48,11 +49,6 @@ def without_time(graph: Finished, draft: Draft) -> list[StandIn]:
     return [
         StandIn((name,), partial(draft.constant, name, one)) for name in graph.numbers_of_steps()
     ]
-
-
-def add_tokens(draft: Draft, lookup: Lookup, name: str) -> str:
-    """`[time, batch]`"""
-    return draft.transpose(lookup.tokens, name, (1, 0)) if lookup.by_batch else lookup.tokens
 
 
 def name_state(draft: Draft, layer: Layer, state: tuple[str, ...]) -> None:

@@ -11,8 +11,11 @@ import numpy as np
 from training.export.draft import Draft
 from training.export.lowering.arithmetic import Bytes, add_bounded, add_product
 from training.export.lowering.finished import Cell
-from training.export.lowering.gates import Sums, add_gates, parts
+from training.export.lowering.gates import Part, Sums, add_gates, parts
 from training.export.lowering.inputs import input_bias
+
+Sides = tuple[Cell, ...]
+"""A layer's cell, or its two, whose tensors are then `[2, ...]`: forward and backward."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +50,7 @@ def carry(draft: Draft, cell: Cell, state: tuple[str, ...], output: str) -> Carr
 
 def add_step(
     draft: Draft,
-    cells: Sequence[Cell],
+    layers: Sequence[Sides],
     inputs: Sequence[str],
     *,
     before: Sequence[Carried],
@@ -55,13 +58,14 @@ def add_step(
 ) -> list[Stepped]:
     """One step of a chain: the same nodes inside a loop and in a graph of one step.
 
-    `inputs` are the first layer's, see `add_given`; every other layer reads the one before it.
+    `inputs` are the first layer's, for every part of its gates those of its sides, see
+    `add_given`; every other layer reads the one before it.
     """
     stepped: list[Stepped] = []
-    for layer, (cell, carried) in enumerate(zip(cells, before, strict=True)):
-        title = f"{name}_{layer}"
+    for number, (sides, carried) in enumerate(zip(layers, before, strict=True)):
+        cell, title = sides[0], f"{name}_{number}"
         if not stepped:
-            sums = _first_sums(draft, cell, inputs, state=carried.quantized, name=title)
+            sums = _first_sums(draft, sides, inputs, state=carried.quantized, name=title)
         else:
             below = stepped[-1].carried.quantized
             sums = _upper_sums(draft, cell, below, state=carried.quantized, name=title)
@@ -71,20 +75,56 @@ def add_step(
 
 
 def _first_sums(
-    draft: Draft, cell: Cell, inputs: Sequence[str], *, state: Bytes, name: str
+    draft: Draft, sides: Sides, inputs: Sequence[str], *, state: Bytes, name: str
 ) -> Sums:
     named: dict[str, str] = {}
-    for number, (part, given) in enumerate(zip(parts(cell), inputs, strict=True)):
+    for number, part in enumerate(parts(sides[0])):
         title = f"{name}_state{number}"
-        weights = cell.recurrent[:, part.columns]
+        given = inputs[number * len(sides) : (number + 1) * len(sides)]
+        products = _add_state_products(draft, sides, part, state=state, output=title)
         if part.summed:
-            product = add_product(draft, state, weights, output=title)
-            named["summed"] = draft.add("Add", [product, given], f"{name}_sum{number}")
+            sums = [
+                draft.add("Add", [product, one], f"{product}_sum")
+                for product, one in zip(products, given, strict=True)
+            ]
+            named["summed"] = _add_together(draft, sums, f"{title}_sums")
         else:
-            bias = cell.recurrent_bias[part.columns]
-            named["new_input"] = given
-            named["new_state"] = add_product(draft, state, weights, output=title, bias=bias)
+            named["new_input"] = _add_together(draft, _kept(draft, given), f"{title}_given")
+            named["new_state"] = _add_together(draft, products, f"{title}_products")
     return Sums(**named)
+
+
+def _add_state_products(
+    draft: Draft, sides: Sides, part: Part, *, state: Bytes, output: str
+) -> list[str]:
+    """Each direction has its own weights; its side of the state is `[1, batch, hidden]`."""
+    tensors = [f"{output}_side{k}" for k in range(len(sides))]
+    if len(sides) == 1:
+        tensors = [state.tensor]
+    else:
+        draft.split(state.tensor, tensors, sizes=[1] * len(sides), axis=0)
+    return [
+        add_product(
+            draft,
+            Bytes(tensor, state.scale),
+            cell.recurrent[:, part.columns],
+            output=f"{output}_of{k}",
+            bias=None if part.summed else cell.recurrent_bias[part.columns],
+        )
+        for k, (cell, tensor) in enumerate(zip(sides, tensors, strict=True))
+    ]
+
+
+def _kept(draft: Draft, given: Sequence[str]) -> list[str]:
+    """Of two sides, each as `[1, batch, columns]`."""
+    if len(given) == 1:
+        return [*given]
+    return [draft.add("Unsqueeze", [one, draft.integers(0)], f"{one}_kept") for one in given]
+
+
+def _add_together(draft: Draft, sides: Sequence[str], output: str) -> str:
+    """From here on both directions share their nodes."""
+    return sides[0] if len(sides) == 1 else draft.add("Concat", sides, output, {"axis": 0})
 
 
 def _upper_sums(draft: Draft, cell: Cell, below: Bytes, *, state: Bytes, name: str) -> Sums:

@@ -5,7 +5,7 @@ state and the gates; the step graph has the same nodes without the loop, so that
 same bits.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -17,7 +17,7 @@ from training.export.draft import Draft
 from training.export.lowering.arithmetic import add_head
 from training.export.lowering.cells import add_step, carry
 from training.export.lowering.finished import Chain, Finished, Layer
-from training.export.lowering.inputs import add_given, add_inputs, add_source
+from training.export.lowering.inputs import Input, Source, add_given, add_inputs, add_source
 from training.export.lowering.loop import add_long_lengths, add_loop
 from training.export.lowering.rewriting import LoweringError, StandIn, rewrite
 from training.export.lowering.step import name_state, one_way_chains, without_time
@@ -78,38 +78,51 @@ def _add_one_step(draft: Draft, graph: Finished, chain: Chain, bounded: set[str]
         for cell, layer in zip(cells, chain, strict=True)
     ]
     given = [add_given(draft, one, f"{name}_given{k}") for k, one in enumerate(inputs)]
-    stepped = add_step(draft, cells, given, before=before, name=name)
+    stepped = add_step(draft, [layer.cells for layer in chain], given, before=before, name=name)
     for layer, after in zip(chain, stepped, strict=True):
         name_state(draft, layer, after.state)
 
 
 def _add_whole(draft: Draft, graph: Finished, chain: Chain, bounded: set[str]) -> None:
     first = chain[0]
-    if len(first.cells) == 2:
-        _add_both_ways(draft, graph, first, bounded)
-        return
     name = first.name
     source = add_source(draft, graph, first, bounded)
-    inputs = add_inputs(draft, first.cells[0], source, name=name)
-    steps = add_loop(draft, graph, chain, inputs=inputs, name=name)
+    if len(first.cells) == 2:
+        inputs = _add_both_inputs(draft, graph, first, source)
+        steps = add_loop(draft, graph, chain, inputs=inputs, name=name)
+        steps = _add_turned_back(draft, graph, steps)
+    else:
+        inputs = add_inputs(draft, first.cells[0], source, name=name)
+        steps = add_loop(draft, graph, chain, inputs=inputs, name=name)
     if not graph.spec.state:
-        steps = _add_mask(draft, graph, steps, f"{name}_masked")
+        steps = _add_mask(draft, graph, steps, batch_axis=len(first.cells))
     draft.add("Identity", [steps], chain[-1].steps)
 
 
-def _add_both_ways(draft: Draft, graph: Finished, layer: Layer, bounded: set[str]) -> None:
-    """Backward is forward over each row turned round within its own length."""
-    source, sides = add_source(draft, graph, layer, bounded), list[str]()
-    for cell, side in zip(layer.cells, ("forward", "backward"), strict=True):
-        name = f"{layer.name}_{side}"
-        turn = partial(_add_turned, draft, graph) if side == "backward" else str
-        one_way = Layer(name, (cell,), layer.source, (), f"{name}_steps", ())
-        read = replace(source, tensor=turn(source.tensor))
-        inputs = add_inputs(draft, cell, read, name=name)
-        steps = add_loop(draft, graph, (one_way,), inputs=inputs, name=name)
-        steps = _add_mask(draft, graph, turn(steps), f"{name}_masked")
-        sides.append(draft.add("Unsqueeze", [steps, draft.integers(1)], f"{name}_side"))
-    draft.add("Concat", sides, layer.steps, {"axis": 1})  # [time, 2, batch, hidden]
+def _add_both_inputs(draft: Draft, graph: Finished, layer: Layer, source: Source) -> list[Input]:
+    """Backward is forward over each row turned round within its own length: both directions take
+    their steps together."""
+    turned = replace(source, tensor=_add_turned(draft, graph, source.tensor))
+    sides = [
+        add_inputs(draft, cell, read, name=f"{layer.name}_side{k}")
+        for k, (cell, read) in enumerate(zip(layer.cells, (source, turned), strict=True))
+    ]
+    return [one for part in zip(*sides, strict=True) for one in part]
+
+
+def _add_turned_back(draft: Draft, graph: Finished, steps: str) -> str:
+    """`[time, 2, batch, hidden]` with the second direction's steps where they belong."""
+    sides = [f"{steps}_forward", f"{steps}_backward"]
+    draft.split(steps, [f"{side}_kept" for side in sides], sizes=[1, 1], axis=1)
+    for side in sides:
+        draft.add("Squeeze", [f"{side}_kept", draft.integers(1)], side)
+    return _add_together(draft, [sides[0], _add_turned(draft, graph, sides[1])], f"{steps}_both")
+
+
+def _add_together(draft: Draft, sides: Sequence[str], output: str) -> str:
+    """Two of `[time, batch, ...]` as one of `[time, 2, batch, ...]`."""
+    kept = [draft.add("Unsqueeze", [side, draft.integers(1)], f"{side}_side") for side in sides]
+    return draft.add("Concat", kept, output, {"axis": 1})
 
 
 def _add_turned(draft: Draft, graph: Finished, tensor: str) -> str:
@@ -119,15 +132,16 @@ def _add_turned(draft: Draft, graph: Finished, tensor: str) -> str:
     return draft.add("ReverseSequence", [tensor, lengths], f"{tensor}_turned", axes)
 
 
-def _add_mask(draft: Draft, graph: Finished, steps: str, output: str) -> str:
+def _add_mask(draft: Draft, graph: Finished, steps: str, *, batch_axis: int) -> str:
     """Zero past each row's length, as the fused operator leaves it: a head may sum over time."""
-    size = draft.add("Shape", [steps], f"{output}_shape")
-    time = draft.add("Gather", [size, draft.integer(0)], f"{output}_time")
-    bounds = [draft.integer(0), time, draft.integer(1)]
-    places = draft.add("Range", bounds, f"{output}_places")
-    places = draft.add("Unsqueeze", [places, draft.integers(1)], f"{output}_column")
-    lengths = add_long_lengths(draft, graph, f"{output}_lengths")
-    valid = draft.add("Less", [places, lengths], f"{output}_valid")  # [time, batch]
-    valid = draft.add("Unsqueeze", [valid, draft.integers(2)], f"{output}_valid_kept")
+    name = f"{steps}_mask"
+    size = draft.add("Shape", [steps], f"{name}_shape")
+    time = draft.add("Gather", [size, draft.integer(0)], f"{name}_time")
+    places = draft.add("Range", [draft.integer(0), time, draft.integer(1)], f"{name}_places")
+    places = draft.add("Unsqueeze", [places, draft.integers(1)], f"{name}_column")
+    lengths = add_long_lengths(draft, graph, f"{name}_lengths")
+    valid = draft.add("Less", [places, lengths], f"{name}_valid")  # [time, batch]
+    axes = draft.integers(2) if batch_axis == 1 else draft.integers(1, 3)
+    valid = draft.add("Unsqueeze", [valid, axes], f"{name}_valid_kept")
     zero = draft.shared("zero_float", np.array(0, np.float32))
-    return draft.add("Where", [valid, steps, zero], output)
+    return draft.add("Where", [valid, steps, zero], f"{steps}_masked")

@@ -1,27 +1,27 @@
 """A chain of layers in integers as one loop over time, of any number of steps."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import onnx
 from onnx import TensorProto
 
-from training.export.draft import Draft, value
-from training.export.lowering.cells import Carried, Stepped, add_step, carry
-from training.export.lowering.finished import Cell, Chain, Finished, Layer
-from training.export.lowering.gates import Part, parts
+from training.export.draft import Draft, Shape, value
+from training.export.lowering.cells import Carried, Sides, Stepped, add_step, carry
+from training.export.lowering.finished import Chain, Finished, Layer
+from training.export.lowering.gates import parts
 from training.export.lowering.inputs import Input, add_given
 
 
 def add_loop(
     draft: Draft, graph: Finished, chain: Chain, *, inputs: Sequence[Input], name: str
 ) -> str:
-    """Returns the last layer's h at every step, `[time, batch, hidden]`, noise past a row's length.
+    """Returns the last layer's h at every step, noise past a row's length: `[time, batch, hidden]`,
+    or `[time, 2, batch, hidden]` of a layer that looks both ways, the second turned round.
 
     `inputs` are the first layer's, see `add_inputs`. The finals that
     somebody reads get their names: the state after each row's last valid step.
     """
-    cells = [layer.cells[0] for layer in chain]
     initial = [
         _add_initial(draft, graph, layer, name=f"{name}_{k}") for k, layer in enumerate(chain)
     ]
@@ -29,13 +29,13 @@ def add_loop(
     now = [replace(given, tensor=f"{given.tensor}_now{k}") for k, given in enumerate(inputs)]
     given = [add_given(body, one, f"{one.tensor}_given") for one in now]
     before = [_before(state, f"{name}_{k}") for k, state in enumerate(initial)]
-    stepped = add_step(body, cells, given, before=before, name=name)
+    stepped = add_step(body, [layer.cells for layer in chain], given, before=before, name=name)
 
     finals = _finals(chain, stepped)
     told = list(dict.fromkeys([stepped[-1].state[0], *finals.values()]))
     steps = {tensor: f"{tensor}_steps" for tensor in told}
     after = _typed([layer.carried for layer in stepped])
-    loop = _body(body, cells[0], now=now, before=_typed(before), after=after, told=told)
+    loop = _body(body, chain[0].cells, now=now, before=_typed(before), after=after, told=told)
     draft.add_many(
         "Scan",
         [*(tensor for tensor, _ in _typed(initial)), *(given.tensor for given in inputs)],
@@ -54,7 +54,7 @@ def add_long_lengths(draft: Draft, graph: Finished, output: str) -> str:
 
 def _body(
     body: Draft,
-    cell: Cell,
+    sides: Sides,
     *,
     now: Sequence[Input],
     before: Sequence[tuple[str, str]],
@@ -70,27 +70,39 @@ def _body(
         body.add("Identity", [tensor], f"{tensor}_told") if tensor in carried else tensor
         for tensor in told
     ]
-    state = ("batch", cell.hidden)
+    state = _shape(sides)
     inputs = [value(tensor, dtype, state) for tensor, dtype in before]
-    inputs += [_now(given, cell, part) for given, part in zip(now, parts(cell), strict=True)]
+    inputs += _now(now, sides)
     outputs = [value(tensor, dtype, state) for tensor, dtype in after]
     outputs += [value(tensor, "float32", state) for tensor in names]
     return body.body(inputs, outputs)
 
 
-def _now(given: Input, cell: Cell, part: Part) -> onnx.ValueInfoProto:
-    if given.table:
-        return value(given.tensor, "int64", ("batch",))
-    width = cell.recurrent[:, part.columns].shape[1]
-    return value(given.tensor, "float32", ("batch", width))
+def _now(given: Sequence[Input], sides: Sides) -> Iterator[onnx.ValueInfoProto]:
+    """The inputs of one step, as they are told: part by part, side by side."""
+    columns = [part.columns for part in parts(sides[0]) for _ in sides]
+    for one, part in zip(given, columns, strict=True):
+        width = sides[0].recurrent[:, part].shape[1]
+        if one.table:
+            yield value(one.tensor, "int64", ("batch",))
+        else:
+            yield value(one.tensor, "float32", ("batch", width))
+
+
+def _shape(sides: Sides) -> Shape:
+    hidden = sides[0].hidden
+    return ("batch", hidden) if len(sides) == 1 else (2, "batch", hidden)
 
 
 def _add_initial(draft: Draft, graph: Finished, layer: Layer, *, name: str) -> Carried:
-    """The state before the first step, `[batch, hidden]`: given, or zero."""
-    (cell,) = layer.cells
+    """The state before the first step: given, or zero."""
+    cell = layer.cells[0]
     if not layer.initial:
         size = draft.add("Shape", [graph.spec.lengths], f"{name}_rows")
-        size = draft.add("Concat", [size, draft.integers(cell.hidden)], f"{name}_size", {"axis": 0})
+        sizes = [size, draft.integers(cell.hidden)]
+        if len(layer.cells) == 2:
+            sizes.insert(0, draft.integers(2))
+        size = draft.add("Concat", sizes, f"{name}_size", {"axis": 0})
         zero = draft.add("ConstantOfShape", [size], f"{name}_zero")
         return carry(draft, cell, (zero, zero)[: 2 if cell.operator == "LSTM" else 1], f"{name}_h0")
     flat = tuple(

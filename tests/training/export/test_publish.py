@@ -40,6 +40,9 @@ def test_a_published_run_loads_and_its_probe_answers(
     assert manifest.provenance.metrics[0].baseline is not None
     assert set(manifest.provenance.verification) >= {"onnx_equals_torch"}
 
+    assert (manifest.graph.step_file is not None) == causal
+    assert ("step_equals_sequence" in manifest.provenance.verification) == causal
+
     ran = Runner(artifact.model_path, manifest.graph).run(probe.inputs, probe.lengths)
     assert np.array_equal(ran.outputs, probe.outputs[manifest.graph.outputs[0].name])
     assert probe.inputs.shape[0] == 4

@@ -19,8 +19,8 @@ def add_loop(
     """Returns the last layer's h at every step, noise past a row's length: `[time, batch, hidden]`,
     or `[time, 2, batch, hidden]` of a layer that looks both ways, the second turned round.
 
-    `inputs` are the first layer's, see `add_inputs`. The finals that
-    somebody reads get their names: the state after each row's last valid step.
+    `inputs` are the first layer's, see `add_inputs`. The finals that somebody reads get their
+    names: the state after each row's last valid step.
     """
     initial = [
         _add_initial(draft, graph, layer, name=f"{name}_{k}") for k, layer in enumerate(chain)

@@ -13,10 +13,13 @@ from service.errors import ArtifactError
 from training.config import Precision, RunConfig
 from training.data.build import build as build_data
 from training.data.origin import DataError
+from training.evaluation.comparison import AccuracyLost
 from training.evaluation.evaluation import Evaluation
-from training.export.verify import VerificationError
+from training.export.claims import VerificationError
+from training.export.lowering.rewriting import LoweringError
 from training.fit import FitError
 from training.recipes import steps
+from training.recipes.quantization import publish_quantized
 from training.recipes.registry import UnknownRecipe, find_recipe, recipes
 from training.recipes.steps import Folders
 
@@ -26,6 +29,15 @@ _console = Console()
 Name = Annotated[str, typer.Argument(help="A recipe: char-lm, question-type, ...")]
 Runs = Annotated[Path, typer.Option("--runs", help="Folder of checkpoints and curves.")]
 Models = Annotated[Path, typer.Option("--models", help="Folder of published versions.")]
+_FORESEEN = (
+    UnknownRecipe,
+    DataError,
+    FitError,
+    LoweringError,
+    VerificationError,
+    AccuracyLost,
+    ArtifactError,
+)
 _RUNS, _MODELS = Path("runs"), Path("models")
 
 
@@ -87,6 +99,18 @@ def publish_command(name: Name, runs: Runs = _RUNS, models: Models = _MODELS) ->
     _console.print(f"published: {folder}")
 
 
+@app.command("quantize")
+def quantize_command(name: Name, models: Models = _MODELS) -> None:
+    """Write the newest published version in integers as the next one, if they are good enough."""
+    made = publish_quantized(find_recipe(name).name, Folders(models=models))
+    table = Table("metric", "float32", "int8", "loss")
+    for pair in made.compared:
+        values = (f"{pair.floats.value:.4f}", f"{pair.integers.value:.4f}", f"{pair.loss:+.3%}")
+        table.add_row(pair.floats.name, *values)
+    _console.print(table)
+    _console.print(f"published: {made.folder}")
+
+
 @app.command("data")
 def data_command(name: Name) -> None:
     """Fetch a recipe's data and say what it holds."""
@@ -108,7 +132,7 @@ def main() -> None:
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     try:
         app()
-    except (UnknownRecipe, DataError, FitError, VerificationError, ArtifactError) as error:
+    except _FORESEEN as error:
         Console(stderr=True).print(f"recur: {error}", style="red", markup=False)
         raise SystemExit(1) from None
 

@@ -26,7 +26,10 @@ class Ran:
 
 
 class Runner:
-    """ONNX Runtime on one thread of the CPU; remembers nothing between calls."""
+    """ONNX Runtime on one thread of the CPU; remembers nothing between calls.
+
+    A graph of single steps takes no lengths, and inputs of one step.
+    """
 
     def __init__(self, model: bytes | Path, spec: GraphSpec) -> None:
         options = onnxruntime.SessionOptions()
@@ -37,6 +40,7 @@ class Runner:
             source, options, providers=["CPUExecutionProvider"]
         )
         self.spec = spec
+        self._takes_lengths = any(put.name == spec.lengths for put in self._session.get_inputs())
 
     def initial_state(self, num_rows: int) -> State:
         return tuple(np.zeros(_shape(pair, num_rows), np.float32) for pair in self.spec.state)
@@ -48,7 +52,9 @@ class Runner:
         rows, steps = inputs.shape[:2]
         lengths = np.full(rows, steps, np.int32) if lengths is None else lengths
         state = self.initial_state(rows) if state is None else state
-        feeds = {self.spec.input.name: inputs, self.spec.lengths: lengths}
+        feeds = {self.spec.input.name: inputs}
+        if self._takes_lengths:
+            feeds[self.spec.lengths] = lengths
         feeds |= {pair.input: part for pair, part in zip(self.spec.state, state, strict=True)}
         names = [self.spec.outputs[0].name, *(pair.output for pair in self.spec.state)]
         outputs, *final = cast("list[NDArray[np.float32]]", self._session.run(names, feeds))

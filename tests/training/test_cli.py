@@ -30,7 +30,7 @@ def test_data_is_described_with_its_licence():
 
 
 @pytest.mark.slow
-def test_train_resume_evaluate_export_and_publish(tmp_path: Path):
+def test_train_resume_evaluate_export_publish_and_quantize(tmp_path: Path):
     runs, models = ("--runs", str(tmp_path / "runs")), ("--models", str(tmp_path / "models"))
     run("train", "tiny_language", "--max-epochs", "1", "--seed", "0", *runs)
     run("train", "tiny-language", "--resume", "--max-epochs", "2", *runs)
@@ -44,6 +44,11 @@ def test_train_resume_evaluate_export_and_publish(tmp_path: Path):
     assert load_artifact(tmp_path / "out").manifest.name == "tiny-language"
     assert "tiny-language/1" in run("publish", "tiny-language", *runs, *models)
     assert "models/tiny-language/1" in run("evaluate", "tiny-language", *runs, *models)
+
+    quantized = run("quantize", "tiny-language", *models)
+    assert "tiny-language/2" in quantized
+    assert "nats per character" in quantized
+    assert "models/tiny-language/2" in run("evaluate", "tiny-language", *runs, *models)
 
 
 @pytest.mark.slow
@@ -65,6 +70,7 @@ def test_what_was_changed_at_training_holds_until_it_is_published(tmp_path: Path
         (["train", "no-such"], "no recipe 'no-such'"),
         (["train", "tiny-language", "--resume"], "no trained model"),
         (["publish", "tiny-language"], "no trained model"),
+        (["quantize", "tiny-language"], "no published version of tiny-language"),
     ],
 )
 def test_what_went_wrong_is_one_line(

@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from service.artifact.artifact import load_artifact
+from service.artifact.artifact import load_artifact, read_manifest
 from training.config import load_config
+from training.evaluation.comparison import compare
 from training.recipes.registry import find_recipe
 from training.runner import Runner
 
@@ -15,9 +16,19 @@ AIMS = {"char-lm": 1.50, "question-type": 0.89, "oil-temperature": 0.37}
 BIT_FOR_BIT = ("alone_equals_company", "chunks_equal_whole", "padding_changes_nothing")
 
 
-@pytest.fixture(params=AIMS)
+FOLDERS = sorted(path.parent for path in MODELS.glob("*/*/manifest.json"))
+IN_INTEGERS = [folder for folder in FOLDERS if read_manifest(folder).int8 is not None]
+
+in_integers = pytest.mark.parametrize("folder", IN_INTEGERS, ids=str)
+
+
+@pytest.fixture(params=FOLDERS, ids=str)
 def folder(request: pytest.FixtureRequest) -> Path:
-    return MODELS / request.param / "1"
+    return request.param
+
+
+def test_every_aim_is_published():
+    assert {folder.parent.name for folder in FOLDERS} == AIMS.keys()
 
 
 def test_it_reaches_its_aim_and_beats_the_trivial_predictor(folder: Path):
@@ -57,3 +68,36 @@ def test_its_card_and_pictures_are_beside_it(folder: Path):
     pictures = [path.name for path in folder.glob("*.png")]
     assert len(pictures) == 2
     assert all(f"({picture})" in card for picture in pictures)
+
+
+@in_integers
+def test_integers_lose_half_a_percent_at_most(folder: Path):
+    metrics = load_artifact(folder).manifest.provenance.metrics
+    integers = [metric for metric in metrics if metric.name.endswith(", int8")]
+    floats = [metric for metric in metrics if metric not in integers]
+    renamed = [m.model_copy(update={"name": m.name.removesuffix(", int8")}) for m in integers]
+    for pair in compare(floats, renamed):
+        assert pair.integers.baseline == pytest.approx(pair.floats.value)
+        assert f"{pair.loss:+.3%}" in (folder / "card.md").read_text()
+
+
+@in_integers
+def test_integers_were_proven_bit_for_bit(folder: Path):
+    manifest = load_artifact(folder).manifest
+    claims = {c: v for c, v in manifest.provenance.verification.items() if c.startswith("int8_")}
+    assert claims["int8_padding_changes_nothing"] == 0.0
+    if manifest.causal:
+        assert len(claims) == 5
+        assert set(claims.values()) == {0.0}
+
+
+@in_integers
+def test_integers_still_answer_their_probe(folder: Path):
+    artifact = load_artifact(folder)
+    int8, probe = artifact.manifest.int8, artifact.int8_probe
+    assert int8 is not None
+    assert probe is not None
+    seen = Runner(folder / int8.graph.file, int8.graph).run(probe.inputs, probe.lengths)
+    expected = probe.outputs[int8.graph.outputs[0].name]
+    allowed = int8.probe.tolerance * np.maximum(1, np.abs(expected))
+    assert (np.abs(seen.outputs - expected) <= allowed).all()

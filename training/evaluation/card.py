@@ -1,11 +1,12 @@
 """The model card: what a model is, what it was measured at, and what to mind."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from service.artifact.manifest import Metric
 from training.config import RunConfig
 from training.data.batches import DataFacts
+from training.evaluation.comparison import Compared
 from training.evaluation.evaluation import Evaluation
 
 CURVE_FILE = "curve.png"
@@ -43,6 +44,31 @@ def render_card(config: RunConfig, facts: CardFacts, evaluation: Evaluation) -> 
         _bullets("Mind", config.caveats),
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def with_integers(
+    card: str, version: int, compared: Sequence[Compared], verification: Mapping[str, float]
+) -> str:
+    """The card of a version made from another's: its number, and what integers cost."""
+    title, rest = card.split("\n", 1)
+    name = title.rsplit(", version ", 1)[0]
+    return f"{name}, version {version}\n{rest}\n" + _integers(compared, verification)
+
+
+def _integers(compared: Sequence[Compared], verification: Mapping[str, float]) -> str:
+    lines = [
+        "## In integers",
+        "",
+        "The same weights as signed bytes, a scale for each column; a processor with fast products "
+        "of bytes is served these graphs, any other the float32 ones.",
+        "",
+        "| metric | float32 | int8 | loss |",
+        "|---|---|---|---|",
+    ]
+    for pair in compared:
+        values = f"{pair.floats.value:.4f} | **{pair.integers.value:.4f}** | {pair.loss:+.3%}"
+        lines.append(f"| {pair.floats.name} | {values} |")
+    return "\n".join([*lines, "", *_claims(verification)]) + "\n"
 
 
 def _figures(metrics: tuple[Metric, ...]) -> str:
@@ -95,11 +121,15 @@ def _sample(evaluation: Evaluation) -> str:
 
 
 def _verification(verification: Mapping[str, float]) -> str:
-    lines = ["## Verified at export", "", "| claim | largest difference |", "|---|---|"]
+    return "\n".join(["## Verified at export", "", *_claims(verification)])
+
+
+def _claims(verification: Mapping[str, float]) -> list[str]:
+    lines = ["| claim | largest difference |", "|---|---|"]
     for claim, difference in verification.items():
         seen = "none, bit for bit" if difference == 0 else f"{difference:.1e}"
         lines.append(f"| {claim.replace('_', ' ')} | {seen} |")
-    return "\n".join(lines)
+    return lines
 
 
 def _bullets(title: str, items: tuple[str, ...]) -> str:

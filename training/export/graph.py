@@ -13,6 +13,8 @@ from torch import Tensor, nn
 
 from service.artifact.manifest import GraphSpec, StateSpec, TensorSpec
 from training.export.draft import Draft
+from training.export.lowering.rewriting import LoweringError
+from training.export.lowering.step import STEP_FILE, step_graph
 from training.export.recurrent import LENGTHS, MODEL_FILE, add_stack, stack_graph, state_specs
 from training.export.traced import classifier_graph
 from training.nn.models import Forecaster, LanguageModel, SequenceClassifier
@@ -25,6 +27,8 @@ Network = LanguageModel | SequenceClassifier | Forecaster | RecurrentStack
 class Graph:
     model: onnx.ModelProto
     spec: GraphSpec
+    step: onnx.ModelProto | None = None
+    """For single steps, where `spec` names a file of it."""
 
 
 def build_graph(network: Network) -> Graph:
@@ -39,6 +43,15 @@ def build_graph(network: Network) -> Graph:
         case SequenceClassifier():
             return Graph(*classifier_graph(network))
     return Graph(draft.finish(spec), spec)
+
+
+def with_step(graph: Graph) -> Graph:
+    """The graph and the one for single steps, where it has state and each layer can be told."""
+    try:
+        step = step_graph(graph.model, graph.spec)
+    except LoweringError:
+        return graph
+    return Graph(graph.model, graph.spec.model_copy(update={"step_file": STEP_FILE}), step)
 
 
 def _language_graph(network: LanguageModel) -> tuple[Draft, GraphSpec]:

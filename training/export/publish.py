@@ -13,6 +13,7 @@ from service.artifact.manifest import Manifest, Metric, Provenance
 from training.config import RunConfig
 from training.data.build import AnyData
 from training.export.graph import Graph
+from training.export.lowering.step import STEP_FILE
 from training.export.manifest import meaning, probe
 from training.export.recurrent import MODEL_FILE
 from training.runner import Runner
@@ -62,6 +63,8 @@ def write_artifact(
         MODEL_FILE: model,
         _PROBE_FILE: dump_probe(probe(data, Runner(model, graph.spec))),
     }
+    if graph.step is not None:
+        files[STEP_FILE] = graph.step.SerializeToString(deterministic=True)
     if meant.tokenizer is not None:
         files[_TOKENIZER_FILE] = meant.tokenizer
     manifest = Manifest(

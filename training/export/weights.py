@@ -1,6 +1,5 @@
 """The same weights in another order: torch stacks gates one way, ONNX another."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -9,12 +8,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from training.config import Cell
+from training.export.draft import Attribute
 from training.nn.recurrent import RecurrentStack
-
-Attribute = (
-    int | float | str | bool | Sequence[int] | Sequence[float] | Sequence[str] | Sequence[bool]
-)
-"""Of a node, as ONNX and torch spell them."""
 
 OPERATORS: dict[Cell, str] = {"rnn_tanh": "RNN", "rnn_relu": "RNN", "gru": "GRU", "lstm": "LSTM"}
 

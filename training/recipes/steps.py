@@ -13,16 +13,19 @@ from training.evaluation.card import CURVE_FILE, CardFacts, render_card
 from training.evaluation.evaluate import evaluate
 from training.evaluation.evaluation import Evaluation
 from training.evaluation.plots import Curve, curve_picture
-from training.export.graph import Graph, build_graph
+from training.export.graph import Graph, build_graph, with_step
+from training.export.manifest import meaning
 from training.export.publish import Findings, latest_version, next_version, write_artifact
 from training.export.verify import verify
+from training.export.verify_lowered import Lowered, values_of, verify_step
 from training.fit import FitError, fit, load_kept, read_curve
 from training.runner import Runner
 from training.tasks.build import AnyTask
 from training.tasks.build import build as build_task
 from training.tasks.task import TRAIN_LOSS, VALIDATION_LOSS
 
-_RECIPE_FILE = "recipe.json"
+CARD_FILE = "card.md"
+RECIPE_FILE = "recipe.json"
 """The run's value, beside its checkpoints and beside what was published of it."""
 
 
@@ -53,7 +56,7 @@ def train(
     task = _untrained(config, data)
     folder = folders.run(config.name)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / _RECIPE_FILE).write_bytes(dump_config(config))
+    (folder / RECIPE_FILE).write_bytes(dump_config(config))
     fit(config, task, data, folder=folder, resume=resume, progress=progress)
     load_kept(task, folder)
     return task
@@ -61,7 +64,7 @@ def train(
 
 def run_config(name: str, folders: Folders) -> RunConfig:
     """The value that the last run of `name` was trained by; raises FitError if there is no run."""
-    recipe = folders.run(name) / _RECIPE_FILE
+    recipe = folders.run(name) / RECIPE_FILE
     if not recipe.exists():
         raise FitError(f"no trained model: {recipe} does not exist")
     return load_config(recipe.read_bytes())
@@ -79,7 +82,7 @@ def evaluate_latest(name: str, folders: Folders) -> Evaluated:
         runner = _runner(build_graph(_trained(config, data, folders).network))
         return Evaluated(str(folders.run(name)), evaluate(config, data, runner))
     artifact = load_artifact(published)
-    config = load_config((published / _RECIPE_FILE).read_bytes())
+    config = load_config((published / RECIPE_FILE).read_bytes())
     data = build_data(config.data, config.seed)
     runner = Runner(artifact.model_path, artifact.manifest.graph)
     return Evaluated(str(published), evaluate(config, data, runner))
@@ -102,6 +105,8 @@ def export(config: RunConfig, folders: Folders, *, folder: Path) -> None:
     task = _trained(config, data, folders)
     graph = build_graph(task.network)
     verification = verify(task.network, graph)
+    graph = with_step(graph)
+    verification |= verify_step(_lowered(graph), values_of(meaning(data).input))
     evaluation = evaluate(config, data, _runner(graph))
     curve = read_curve(folders.run(config.name))
     version = next_version(folders.models, config.name)
@@ -125,12 +130,17 @@ def export(config: RunConfig, folders: Folders, *, folder: Path) -> None:
         data=data,
         version=version,
         pages={
-            "card.md": render_card(config, facts, evaluation).encode(),
+            CARD_FILE: render_card(config, facts, evaluation).encode(),
             CURVE_FILE: curve_picture(curves),
             evaluation.picture.name: evaluation.picture.png,
-            _RECIPE_FILE: dump_config(config),
+            RECIPE_FILE: dump_config(config),
         },
     )
+
+
+def _lowered(graph: Graph) -> Lowered:
+    step = None if graph.step is None else graph.step.SerializeToString()
+    return Lowered(graph.spec, graph.model.SerializeToString(), step)
 
 
 def _untrained(config: RunConfig, data: AnyData) -> AnyTask:

@@ -9,8 +9,9 @@ import torch
 
 from service.artifact.scaling import Scaling
 from training.config import Cell, ModelConfig
+from training.export.claims import PADDING_CHANGES_NOTHING
 from training.export.graph import Graph, Network, build_graph
-from training.export.verify import ONNX_EQUALS_TORCH, PADDING_CHANGES_NOTHING, verify
+from training.export.verify import ONNX_EQUALS_TORCH, verify
 from training.nn.models import Forecaster, LanguageModel, SequenceClassifier
 from training.nn.recurrent import RecurrentStack
 from training.runner import Runner

@@ -11,8 +11,8 @@ from service.artifact.artifact import load_artifact
 from service.artifact.manifest import Task
 from service.errors import ArtifactError
 from tests.training.tiny import publish_tiny
+from training.export.claims import VerificationError
 from training.export.publish import latest_version, next_version
-from training.export.verify import VerificationError
 from training.recipes import steps
 from training.recipes.registry import find_recipe
 from training.recipes.steps import Folders
@@ -39,6 +39,9 @@ def test_a_published_run_loads_and_its_probe_answers(
     assert (manifest.task, manifest.causal) == (task, causal)
     assert manifest.provenance.metrics[0].baseline is not None
     assert set(manifest.provenance.verification) >= {"onnx_equals_torch"}
+
+    assert (manifest.graph.step_file is not None) == causal
+    assert ("step_equals_sequence" in manifest.provenance.verification) == causal
 
     ran = Runner(artifact.model_path, manifest.graph).run(probe.inputs, probe.lengths)
     assert np.array_equal(ran.outputs, probe.outputs[manifest.graph.outputs[0].name])

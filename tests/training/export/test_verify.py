@@ -8,8 +8,9 @@ import pytest
 from onnx import helper, numpy_helper
 
 from tests.training.export.test_graph import classifier, forecaster, language_model
+from training.export.claims import VerificationError
 from training.export.graph import Graph, Network, build_graph
-from training.export.verify import VerificationError, verify
+from training.export.verify import verify
 
 
 def change_constant(graph: Graph, name: str, change: Callable[[np.ndarray], np.ndarray]) -> None:

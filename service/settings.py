@@ -16,7 +16,7 @@ from service.errors import ModelNotFound
 from service.protocols.operation import HttpConfig
 from service.registry.disk import ModelRef
 from service.registry.registry import RegistryConfig
-from service.runtime.onnx import RuntimeConfig
+from service.runtime.session import RuntimeConfig
 from service.sessions.store.memory import SessionsConfig
 
 PREFIX = "RECUR_"
@@ -69,8 +69,10 @@ class Settings(BaseSettings):
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where models run; `cuda` refuses to start without it, `auto` takes it where it works."""
+    precision: Literal["auto", "float32"] = "auto"
+    """`auto` serves a model's int8 form where it has one and the processor is fast at it."""
     engine_threads: Annotated[int, Field(ge=0)] = 0
-    """Threads that step one model's rows side by side; 0 is one for each processor, at most 4."""
+    """Threads that step rows, shared by all models; 0 is one for each processor, at most 4."""
     threads: Count = 1
     """Threads inside one call of the runtime."""
     max_rows: Count = 64
@@ -169,7 +171,7 @@ class Settings(BaseSettings):
         )
 
     def runtime(self) -> RuntimeConfig:
-        return RuntimeConfig(device=self.device, threads=self.threads)
+        return RuntimeConfig(self.device, self.threads, self.precision)
 
     def engine(self) -> EngineConfig:
         scheduler = SchedulerConfig(

@@ -5,7 +5,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -17,7 +17,14 @@ from numpy.typing import NDArray
 from onnx.external_data_helper import uses_external_data
 from pydantic import ValidationError
 
-from service.artifact.manifest import FORMAT_VERSION, MANIFEST_FILE, GraphSpec, Manifest, TextInput
+from service.artifact.manifest import (
+    FORMAT_VERSION,
+    MANIFEST_FILE,
+    GraphSpec,
+    Manifest,
+    TensorSpec,
+    TextInput,
+)
 from service.artifact.text import Text
 from service.errors import ArtifactError
 
@@ -48,6 +55,8 @@ class Artifact:
     probe: ProbeData
     digest: str
     """sha256 over the manifest as it was read: it covers the checksums of all other files."""
+    int8_probe: ProbeData | None = None
+    """Of `manifest.int8`, where there is one."""
 
     @property
     def model_path(self) -> Path:
@@ -69,7 +78,9 @@ def load_artifact(folder: Path) -> Artifact:
                 file=name,
                 field=f"files.{name}",
             )
-    _check_graph(folder, manifest)
+    for spec in _graphs(manifest):
+        for name in spec.files:
+            _check_graph(folder, spec, file=name, listed=manifest.files)
     text = None
     if isinstance(manifest.input, TextInput):
         text = Text(folder / manifest.input.tokenizer)
@@ -79,7 +90,9 @@ def load_artifact(folder: Path) -> Artifact:
                 file=manifest.input.tokenizer,
                 field="input.num_tokens",
             )
-    return Artifact(folder, manifest, text, _read_probe(folder, manifest), manifest_digest)
+    probe, int8 = _read_probe(folder, manifest.probe.file, manifest.graph), manifest.int8
+    int8_probe = None if int8 is None else _read_probe(folder, int8.probe.file, int8.graph)
+    return Artifact(folder, manifest, text, probe, manifest_digest, int8_probe)
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -156,8 +169,11 @@ def _read(folder: Path, name: str) -> bytes:
         raise ArtifactError(f"cannot be read: {error.strerror}", file=name) from error
 
 
-def _read_probe(folder: Path, manifest: Manifest) -> ProbeData:
-    name, graph = manifest.probe.file, manifest.graph
+def _graphs(manifest: Manifest) -> tuple[GraphSpec, ...]:
+    return (manifest.graph,) if manifest.int8 is None else (manifest.graph, manifest.int8.graph)
+
+
+def _read_probe(folder: Path, name: str, graph: GraphSpec) -> ProbeData:
     try:
         with np.load(folder / name, allow_pickle=False) as arrays:
             probe = ProbeData(
@@ -194,9 +210,8 @@ def _check_probe(probe: ProbeData, graph: GraphSpec, file: str) -> None:
         raise ArtifactError("a length beyond the input, or a number not finite", file=file)
 
 
-def _check_graph(folder: Path, manifest: Manifest) -> None:
+def _check_graph(folder: Path, spec: GraphSpec, *, file: str, listed: Container[str]) -> None:
     """The graph's names, dtypes and ranks are the manifest's, and no data lies outside."""
-    file = manifest.graph.file
     try:
         model = onnx.load(folder / file, load_external_data=False)
     except Exception as error:
@@ -206,18 +221,21 @@ def _check_graph(folder: Path, manifest: Manifest) -> None:
             location = {entry.key: entry.value for entry in tensor.external_data}.get(
                 "location", ""
             )
-            if location not in manifest.files:
+            if location not in listed:
                 raise ArtifactError(
                     f"external data in {location!r}, which is not a file of the artifact",
                     file=file,
                     field=tensor.name,
                 )
-    _check_signature(model.graph, manifest.graph)
+    _check_signature(model.graph, spec, file)
+    if file == spec.step_file:
+        _check_one_step(model.graph, spec)
 
 
-def _check_signature(graph: onnx.GraphProto, spec: GraphSpec) -> None:
+def _check_signature(graph: onnx.GraphProto, spec: GraphSpec, file: str) -> None:
     expected_in = {s.name: (s.dtype, len(s.shape)) for s in spec.inputs}
-    expected_in[spec.lengths] = ("int32", 1)
+    if file != spec.step_file:
+        expected_in[spec.lengths] = ("int32", 1)
     expected_in |= {s.input: (s.dtype, len(s.shape)) for s in spec.state}
     expected_out = {s.name: (s.dtype, len(s.shape)) for s in spec.outputs}
     expected_out |= {s.output: (s.dtype, len(s.shape)) for s in spec.state}
@@ -229,14 +247,29 @@ def _check_signature(graph: onnx.GraphProto, spec: GraphSpec) -> None:
         if seen.keys() != expected.keys():
             raise ArtifactError(
                 f"{what}s are {sorted(seen)}, the manifest says {sorted(expected)}",
-                file=spec.file,
+                file=file,
                 field=f"graph.{what}s",
             )
         for name, (dtype, rank) in expected.items():
             if seen[name].elem_type != _ONNX_DTYPES[dtype] or len(seen[name].shape.dim) != rank:
                 raise ArtifactError(
-                    f"{what} {name} is not {dtype} of rank {rank}", file=spec.file, field=name
+                    f"{what} {name} is not {dtype} of rank {rank}", file=file, field=name
                 )
+
+
+def _check_one_step(graph: onnx.GraphProto, spec: GraphSpec) -> None:
+    """The time axis of every tensor that has one is declared to be 1."""
+    declared: dict[str, TensorSpec] = {s.name: s for s in (*spec.inputs, *spec.outputs)}
+    for value in (*graph.input, *graph.output):
+        if value.name not in declared or not declared[value.name].per_step:
+            continue
+        time = value.type.tensor_type.shape.dim[declared[value.name].shape.index("time")]
+        if time.dim_value != 1:
+            raise ArtifactError(
+                f"{value.name} has {time.dim_param or time.dim_value} steps, not 1",
+                file=spec.step_file or spec.file,
+                field=value.name,
+            )
 
 
 def _tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:

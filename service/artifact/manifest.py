@@ -78,9 +78,12 @@ class StateSpec(_Model):
 
 
 class GraphSpec(_Model):
-    """One ONNX file. `lengths` names its int32 `[batch]` input of valid steps in each row."""
+    """A network as ONNX. `lengths` names its int32 `[batch]` input of valid steps in each row."""
 
     file: FileName
+    """Chunks of any length."""
+    step_file: FileName | None = None
+    """The same network for exactly one step: time is 1 in every shape, and `lengths` is absent."""
     inputs: tuple[TensorSpec, ...] = Field(min_length=1, max_length=1)
     lengths: str
     outputs: tuple[TensorSpec, ...] = Field(min_length=1)
@@ -99,6 +102,18 @@ class GraphSpec(_Model):
             if twice := sorted({name for name in names if names.count(name) > 1}):
                 raise ValueError(f"named twice: {', '.join(twice)}")
         return self
+
+    @model_validator(mode="after")
+    def _steps_go_from_state_to_state(self) -> "GraphSpec":
+        if self.step_file is not None and not self.state:
+            raise ValueError("step_file: a graph without state has no single steps")
+        if self.step_file == self.file:
+            raise ValueError("step_file: is the file of the whole graph")
+        return self
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        return (self.file,) if self.step_file is None else (self.file, self.step_file)
 
     @model_validator(mode="after")
     def _data_axes_come_first(self) -> "GraphSpec":
@@ -192,6 +207,20 @@ class Probe(_Model):
     """Largest `|seen - expected| / max(1, |expected|)`: processors round differently."""
 
 
+class Int8(_Model):
+    """The network with integer weights, for processors that multiply them fast.
+
+    Its tensors are those of the other graph, so that a session's state is the same on both.
+    """
+
+    graph: GraphSpec
+    probe: Probe
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        return (*self.graph.files, self.probe.file)
+
+
 class Metric(_Model):
     """A measured figure beside what it must be compared with."""
 
@@ -233,6 +262,7 @@ class Manifest(_Model):
     output: Output
     limits: Limits = Limits()
     probe: Probe = Probe()
+    int8: Int8 | None = None
     files: dict[FileName, Digest]
     """sha256 of every file of the artifact but the manifest."""
     provenance: Provenance
@@ -245,7 +275,8 @@ class Manifest(_Model):
             raise ValueError("graph.state: a causal model needs at least one state pair")
         if not self.causal and self.graph.state:
             raise ValueError("graph.state: a model that is not causal has no state to carry")
-        needed = {self.graph.file, self.probe.file}
+        self._int8_agrees_with_graph()
+        needed = {*self.graph.files, self.probe.file, *(self.int8.files if self.int8 else ())}
         if isinstance(self.input, TextInput):
             needed.add(self.input.tokenizer)
         if missing := sorted(needed - self.files.keys()):
@@ -254,6 +285,16 @@ class Manifest(_Model):
             raise ValueError("files: the manifest cannot hold its own checksum")
         self._output_agrees_with_graph()
         return self
+
+    def _int8_agrees_with_graph(self) -> None:
+        if self.int8 is None:
+            return
+        for part in ("inputs", "lengths", "outputs", "state"):
+            if getattr(self.int8.graph, part) != getattr(self.graph, part):
+                raise ValueError(f"int8.graph.{part}: differs from graph.{part}")
+        own = {*self.graph.files, self.probe.file}
+        if shared := sorted(own.intersection(self.int8.files)):
+            raise ValueError(f"int8: {', '.join(shared)} is a file of the other graph")
 
     def _output_agrees_with_graph(self) -> None:
         outputs = {spec.name: spec for spec in self.graph.outputs}

@@ -10,6 +10,10 @@ from tokenizers import Tokenizer as _Tokenizer
 from service.errors import ArtifactError, InvalidInput
 
 _REPLACEMENT = "�"
+_MAX_REMEMBERED = 1 << 16
+"""Pieces of text that are remembered by their tokens; then all are forgotten."""
+_MAX_REMEMBERED_TOKENS = 8
+"""Of one piece: longer ones do not come again."""
 
 
 class Text:
@@ -23,6 +27,7 @@ class Text:
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
         self._token_texts: dict[int, str] = {}
+        self._pieces: dict[tuple[int, ...], str] = {}
 
     @property
     def num_tokens(self) -> int:
@@ -42,6 +47,17 @@ class Text:
     def decode(self, ids: Sequence[int]) -> str:
         """Text of `ids`; an incomplete UTF-8 character at either end shows as U+FFFD."""
         return self._tokenizer.decode(list(ids), skip_special_tokens=True)
+
+    def piece(self, ids: tuple[int, ...]) -> str:
+        """`decode` of a few tokens; remembered, for streams ask for the same ones all the time."""
+        if len(ids) > _MAX_REMEMBERED_TOKENS:
+            return self.decode(ids)
+        known = self._pieces.get(ids)
+        if known is None:
+            if len(self._pieces) >= _MAX_REMEMBERED:
+                self._pieces.clear()
+            known = self._pieces[ids] = self.decode(ids)
+        return known
 
     def token(self, token_id: int) -> str:
         """The text of one token as people read it; remembered, for long texts ask for many."""
@@ -70,27 +86,24 @@ class TextStream:
 
     def __init__(self, text: Text) -> None:
         self._text = text
-        self._ids: list[int] = []
-        self._context = 0
-        self._sent = 0
+        self._context: tuple[int, ...] = ()
+        """The tokens of the last piece: decoders look at the token before."""
+        self._new: tuple[int, ...] = ()
+        """Tokens whose text is not certain yet."""
 
     def push(self, token_id: int) -> str:
-        """The text that became certain with this token; it may be empty.
-
-        The window restarts at the tokens of the last piece, so that a long stream costs the same
-        for every token, and decoders that look at the token before still see it.
-        """
-        self._ids.append(token_id)
-        before = self._text.decode(self._ids[self._context : self._sent])
-        now = self._text.decode(self._ids[self._context :])
+        """The text that became certain with this token; it may be empty."""
+        self._new = (*self._new, token_id)
+        before = self._text.piece(self._context)
+        now = self._text.piece(self._context + self._new)
         if now.endswith(_REPLACEMENT) or len(now) <= len(before):
             return ""
-        self._context, self._sent = self._sent, len(self._ids)
+        self._context, self._new = self._new, ()
         return now[len(before) :]
 
     def flush(self) -> str:
         """What is left at the end, with U+FFFD for a character that never became whole."""
-        before = self._text.decode(self._ids[self._context : self._sent])
-        now = self._text.decode(self._ids[self._context :])
-        self._context = self._sent = len(self._ids)
+        before = self._text.piece(self._context)
+        now = self._text.piece(self._context + self._new)
+        self._context, self._new = self._new, ()
         return now[len(before) :]

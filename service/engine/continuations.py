@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.artifact.labels import log_softmax
-from service.engine.sequence import Advance, RowOutput
+from service.engine.row_output import RowOutput
+from service.engine.sequence import Advance
 from service.errors import InvalidInput, RecurError, StateNotFinite
 from service.runtime.base import State
 from service.runtime.state import is_finite, own
@@ -20,10 +21,16 @@ class Finished:
 
     last: dict[str, NDArray[np.float32]]
     """Each output at the last step."""
-    state: State
+    end: RowOutput
+    """What the last chunk gave; it keeps the arrays of its whole batch alive."""
     outputs: dict[str, NDArray[np.float32]] | None = None
     """Each output at every step, `[steps, ...]`, where that was asked for."""
     token_log_likelihoods: NDArray[np.float64] | None = None
+
+    @property
+    def state(self) -> State:
+        """A copy of its own, made when asked for: most answers need none."""
+        return own(self.end.state)
 
 
 class Read:
@@ -35,6 +42,10 @@ class Read:
         self._per_step = per_step
         self._kept: dict[str, list[NDArray[np.float32]]] | None = {} if keep else None
 
+    @property
+    def every_chunk(self) -> bool:
+        return self._kept is not None
+
     @classmethod
     def accept(cls, rows: Rows[tuple[Self, RowOutput]]) -> list[Advance]:
         return [continuation._accept(row) for continuation, row in rows]
@@ -42,22 +53,23 @@ class Read:
     def _accept(self, row: RowOutput) -> Advance:
         if error := not_finite(row):
             return Advance(error=error)
-        self._keep(row)
+        outputs = row.outputs
+        self._keep(outputs)
         if not row.exhausted:
             return Advance()
         last = {
             name: (array[-1] if name in self._per_step else array).copy()
-            for name, array in row.outputs.items()
+            for name, array in outputs.items()
         }
-        return Advance(item=self._finish(last, own(row.state)), done=True)
+        return Advance(item=self._finish(last, row), done=True)
 
-    def _keep(self, row: RowOutput) -> None:
+    def _keep(self, outputs: dict[str, NDArray[np.float32]]) -> None:
         if self._kept is not None:
-            for name, array in row.outputs.items():
+            for name, array in outputs.items():
                 self._kept.setdefault(name, []).append(array.copy())
 
-    def _finish(self, last: dict[str, NDArray[np.float32]], state: State) -> Finished:
-        return Finished(last, state, self._whole_outputs())
+    def _finish(self, last: dict[str, NDArray[np.float32]], row: RowOutput) -> Finished:
+        return Finished(last, row, self._whole_outputs())
 
     def _whole_outputs(self) -> dict[str, NDArray[np.float32]] | None:
         if self._kept is None:
@@ -85,17 +97,21 @@ class Score(Read):
         self._scored = 0
         self._scores: list[NDArray[np.float64]] = []
 
-    def _keep(self, row: RowOutput) -> None:
-        super()._keep(row)
-        logits = row.outputs[self._logits]  # [steps, vocab]
+    @property
+    def every_chunk(self) -> bool:
+        return True
+
+    def _keep(self, outputs: dict[str, NDArray[np.float32]]) -> None:
+        super()._keep(outputs)
+        logits = outputs[self._logits]  # [steps, vocab]
         steps = len(logits)
         targets = self._targets[self._scored : self._scored + steps]
         self._scores.append(log_softmax(logits)[np.arange(steps), targets])
         self._scored += steps
 
-    def _finish(self, last: dict[str, NDArray[np.float32]], state: State) -> Finished:
+    def _finish(self, last: dict[str, NDArray[np.float32]], row: RowOutput) -> Finished:
         scores = np.concatenate(self._scores)
-        return Finished(last, state, self._whole_outputs(), token_log_likelihoods=scores)
+        return Finished(last, row, self._whole_outputs(), token_log_likelihoods=scores)
 
 
 def not_finite(row: RowOutput) -> RecurError | None:

@@ -1,4 +1,4 @@
-"""Admits work, spreads it over the workers' threads, and brings what they make to the event loop.
+"""Admits one model's work, spreads it over the workers, and brings what they make to the loop.
 
 Threads and asyncio meet here only, at two points: sequences go in through a worker's queue, and
 after each step one `call_soon_threadsafe` hands all its items to their collectors.
@@ -10,26 +10,29 @@ from collections.abc import Generator
 from collections.abc import Sequence as Rows
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from numpy.typing import NDArray
 
+from service.engine.arena import Arena
 from service.engine.collector import Collector
+from service.engine.cost import TYPICAL, CostModel
+from service.engine.observer import Observer
+from service.engine.pool import Pool
 from service.engine.scheduler import Scheduler, SchedulerConfig
-from service.engine.sequence import Continuation, Sequence
-from service.engine.worker import Delivery, Worker
+from service.engine.sequence import NOBODYS, Continuation, Flow, Sequence
+from service.engine.worker import Delivery, Lane
 from service.errors import DeadlineExceeded, Draining, QueueFull
 from service.runtime.base import Runtime, State
 from service.telemetry.metrics import Metrics
-
-_SHORT_STEPS = 4
 
 
 @dataclass(frozen=True, slots=True)
 class EngineConfig:
     scheduler: SchedulerConfig = field(default_factory=SchedulerConfig)
     num_workers: int = 1
-    """Threads that step a model's rows side by side; each makes batches of its own."""
+    """Threads that step rows side by side, shared by all models."""
     max_queue: int = 4096
     """Sequences that one model has admitted and not yet answered."""
 
@@ -48,8 +51,17 @@ class Engine:
     """Steps one model's sequences. Created, used and closed on one event loop."""
 
     def __init__(
-        self, runtime: Runtime, config: EngineConfig, *, name: str, whole: bool, metrics: Metrics
+        self,
+        runtime: Runtime,
+        config: EngineConfig,
+        *,
+        pool: Pool,
+        name: str,
+        whole: bool,
+        metrics: Metrics,
+        cost: CostModel = TYPICAL,
     ) -> None:
+        """`whole`: sequences cannot be cut in time."""
         self._config = config
         self._loop = asyncio.get_running_loop()
         self._name = name
@@ -58,23 +70,27 @@ class Engine:
         self._idle.set()
         self._closing = False
         self._num_holders = 0
-        self._workers = [
-            Worker(
+        self._workers = pool.workers
+        zero, axes = runtime.initial_state(), runtime.batch_axes
+        observer = Observer(metrics, name)
+        self._lanes = [
+            Lane(
+                name,
                 runtime,
-                Scheduler(config.scheduler, whole=whole),
-                name=name,
-                deliver=self._deliver,
-                metrics=metrics,
+                Scheduler(config.scheduler, whole=whole, cost=cost),
+                Arena(zero, axes),
+                observer,
+                self._deliver,
             )
-            for _ in range(config.num_workers)
+            for _ in self._workers
         ]
-        self._loads = [0] * config.num_workers
-        """Sequences that each worker has and has not answered."""
+        self._loads = [_Load() for _ in self._workers]
+        self._enough_singles = cost.efficient_rows(most=config.scheduler.max_rows)
 
     @property
     def in_flight(self) -> int:
         """Sequences admitted and not yet answered."""
-        return sum(self._loads)
+        return sum(load.rows for load in self._loads)
 
     @property
     def in_use(self) -> bool:
@@ -90,24 +106,15 @@ class Engine:
         finally:
             self._num_holders -= 1
 
-    def submit(self, rows: Rows[Row], *, deadline: float | None) -> Collector:
+    def submit(self, rows: Rows[Row], *, deadline: float | None, flow: Flow = NOBODYS) -> Collector:
         """Queue all rows, or none. Raises QueueFull, Draining, DeadlineExceeded."""
-        if self._closing:
-            raise Draining(f"model {self._name} is being replaced or shut down")
-        if self.in_flight + len(rows) > self._config.max_queue:
-            self._shed.labels(reason="queue_full").inc()
-            raise QueueFull(
-                f"{self.in_flight} sequences are waiting for {self._name}; "
-                f"RECUR_MAX_QUEUE allows {self._config.max_queue}",
-                details={"limit": self._config.max_queue},
-            )
         now = time.monotonic()
-        if deadline is not None and deadline <= now:
-            self._shed.labels(reason="deadline").inc()
-            raise DeadlineExceeded("the deadline passed before the work was queued")
+        self._admit(len(rows), deadline, now)
         self._idle.clear()
         places = [self._take_place(row) for row in rows]
-        collector = Collector(len(rows), on_row_done=lambda key: self._leave_place(places[key]))
+        collector = Collector(
+            len(rows), on_row_done=lambda key: self._leave_place(places[key], rows[key])
+        )
         shares: list[list[Sequence]] = [[] for _ in self._workers]
         for key, row in enumerate(rows):
             shares[places[key]].append(
@@ -117,13 +124,14 @@ class Engine:
                     row.continuation,
                     collector,
                     arrived=now,
+                    flow=flow,
                     key=key,
                     deadline=deadline,
                 )
             )
-        for worker, share in zip(self._workers, shares, strict=True):
+        for worker, lane, share in zip(self._workers, self._lanes, shares, strict=True):
             if share:
-                worker.put(share)
+                worker.put(lane, share)
         return collector
 
     async def drain(self, timeout_seconds: float) -> bool:
@@ -137,33 +145,79 @@ class Engine:
         return True
 
     async def close(self) -> None:
-        """End the threads; what is still in flight fails with Draining. Idempotent."""
+        """Leave the threads to others; what is still in flight fails with Draining. Idempotent."""
         self._closing = True
-        for worker in self._workers:
-            worker.end()
-        for worker in self._workers:
-            await asyncio.to_thread(worker.join)
+        for worker, lane in zip(self._workers, self._lanes, strict=True):
+            ended = asyncio.Event()
+            worker.end(lane, ended=partial(self._tell, ended))
+            await ended.wait()
         await asyncio.sleep(0)  # let the last deliveries run
 
-    def _take_place(self, row: Row) -> int:
-        """A worker for the row: the one with the fewest, if the row brings it enough to do.
+    def _admit(self, num_rows: int, deadline: float | None, now: float) -> None:
+        if self._closing:
+            raise Draining(f"model {self._name} is being replaced or shut down")
+        if self.in_flight + num_rows > self._config.max_queue:
+            self._shed.labels(reason="queue_full").inc()
+            raise QueueFull(
+                f"{self.in_flight} sequences are waiting for {self._name}; "
+                f"RECUR_MAX_QUEUE allows {self._config.max_queue}",
+                details={"limit": self._config.max_queue},
+            )
+        if deadline is not None and deadline <= now:
+            self._shed.labels(reason="deadline").inc()
+            raise DeadlineExceeded("the deadline passed before the work was queued")
 
-        Rows of a step or two share the first worker's batches: apart they would cost more than a
-        second thread gains.
+    def _take_place(self, row: Row) -> int:
+        """A worker for the row: the one with the fewest steps to do.
+
+        Rows that take a step at a time gather on the first worker that has not enough of them for
+        a full-sized batch: apart they would cost more than a second thread gains.
         """
-        is_short = row.continuation.goes_on or len(row.inputs) < _SHORT_STEPS
-        place = 0 if is_short else self._loads.index(min(self._loads))
-        self._loads[place] += 1
+        loads = self._loads
+        if _is_single(row):
+            enough = self._enough_singles
+            place = next((i for i, load in enumerate(loads) if load.singles < enough), -1)
+            if place < 0:
+                place = min(range(len(loads)), key=lambda i: loads[i].singles)
+        else:
+            place = min(range(len(loads)), key=lambda i: loads[i].steps)
+        loads[place].add(row, 1)
         return place
 
-    def _leave_place(self, place: int) -> None:
-        self._loads[place] -= 1
-        if not any(self._loads):
+    def _leave_place(self, place: int, row: Row) -> None:
+        self._loads[place].add(row, -1)
+        if not any(load.rows for load in self._loads):
             self._idle.set()
+
+    def _tell(self, event: asyncio.Event) -> None:
+        """On a worker's thread."""
+        self._loop.call_soon_threadsafe(event.set)
 
     def _deliver(self, deliveries: list[Delivery]) -> None:
         """On a worker's thread."""
         self._loop.call_soon_threadsafe(_hand_out, deliveries)
+
+
+@dataclass(slots=True)
+class _Load:
+    """What one worker has of this model and has not answered."""
+
+    rows: int = 0
+    singles: int = 0
+    """Rows that take a step at a time."""
+    steps: int = 0
+    """Of all other rows."""
+
+    def add(self, row: Row, sign: int) -> None:
+        self.rows += sign
+        if _is_single(row):
+            self.singles += sign
+        else:
+            self.steps += sign * len(row.inputs)
+
+
+def _is_single(row: Row) -> bool:
+    return len(row.inputs) == 1 or row.continuation.goes_on
 
 
 def _hand_out(deliveries: list[Delivery]) -> None:

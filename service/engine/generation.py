@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from collections.abc import Sequence as Rows
 from dataclasses import dataclass, replace
-from typing import ClassVar, Self
+from typing import ClassVar, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from service.artifact.labels import log_softmax
 from service.artifact.text import Text, TextStream
 from service.engine.continuations import not_finite
-from service.engine.sampling import Draw, SamplingParams, sample
-from service.engine.sequence import Advance, RowOutput
+from service.engine.row_output import RowOutput
+from service.engine.sampling import Draw, SamplingParams, likeliest, sample
+from service.engine.sequence import Advance
 from service.runtime.base import State
 from service.runtime.state import own
 
@@ -26,8 +27,7 @@ class SampledToken:
     top: tuple[tuple[int, float], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class GeneratedText:
+class GeneratedText(NamedTuple):
     """Text that became certain. `tokens` only where log probabilities were asked for."""
 
     text: str
@@ -105,16 +105,21 @@ class Generate:
     ) -> None:
         self._params = params
         self._decode = TextStream(text)
-        self._stop = StopText(params.stop)
+        self._stop = StopText(params.stop) if params.stop else None
         self._stream = stream
         self._num_tokens = 0
         self._reported = 0
-        self._pending: list[str] = []
+        self._pending = ""
         self._sampled: list[SampledToken] = []
         self._seen: NDArray[np.bool_] | None = None
         if params.sampling.repetition_penalty != 1.0:
             self._seen = np.zeros(text.num_tokens, np.bool_)
             self._seen[list(prompt)] = True
+        self._is_greedy = params.sampling.temperature == 0 and self._seen is None
+
+    @property
+    def every_chunk(self) -> bool:
+        return False
 
     @classmethod
     def accept(cls, rows: Rows[tuple[Self, RowOutput]]) -> list[Advance]:
@@ -127,51 +132,63 @@ class Generate:
         ]
         if not ready:
             return advances
-        last = [rows[i][1].outputs[rows[i][0]._params.logits][-1] for i in ready]
-        logits = np.stack(last)  # [ready rows, vocab]
-        tokens = sample(logits, [rows[i][0]._draw() for i in ready])
-        for index, row_logits, token in zip(ready, logits, tokens, strict=True):
+        choosers = [rows[index][0] for index in ready]
+        batch = rows[0][1].batch
+        places = np.array([rows[index][1].place for index in ready])
+        outputs = batch.given.outputs[choosers[0]._params.logits]  # [batch, time, vocab]
+        logits = outputs[places, batch.lengths[places] - 1]  # [ready rows, vocab]
+        if all(chooser._is_greedy for chooser in choosers):
+            tokens = likeliest(logits)
+        else:
+            tokens = sample(logits, [chooser._draw() for chooser in choosers])
+        for place, (index, token) in enumerate(zip(ready, tokens.tolist(), strict=True)):
             continuation, row = rows[index]
-            advances[index] = continuation._advance(int(token), row_logits, row.state)
+            reason = continuation._take(token, logits[place])
+            if reason is None:
+                advances[index] = continuation._go_on(tokens[place : place + 1])
+            else:
+                advances[index] = continuation._finish(reason, token, row.state)
         return advances
 
     def _draw(self) -> Draw:
         return Draw(self._params.sampling, self._num_tokens, self._seen)
 
-    def _advance(self, token: int, logits: NDArray[np.float32], state: State) -> Advance:
+    def _take(self, token: int, logits: NDArray[np.float32]) -> str | None:
+        """Take in the token; why it was the last one, or None."""
         params = self._params
         self._num_tokens += 1
         if self._seen is not None:
             self._seen[token] = True
         if params.logprobs is not None:
             self._sampled.append(_describe(token, logits, params.logprobs))
-        reason = None
         if token == params.end_token:
-            reason = "stop"
-        else:
-            self._pending.append(self._stop.push(self._decode.push(token)))
-            if self._stop.found:
-                reason = "stop"
-            elif self._num_tokens >= params.max_tokens:
-                reason = "length"
-        if reason is not None:
-            return self._finish(reason, token, state)
-        next_inputs = np.array([token], dtype=np.int64)
-        item = self._piece() if self._stream else None
-        if item is not None and not item.text and not item.tokens:
-            # Held back: say only that a token came, with the text that it leads to.
-            self._reported -= item.num_tokens
-            item = None
-        return Advance(item=item, next_inputs=next_inputs)
+            return "stop"
+        text = self._decode.push(token)
+        if self._stop is not None:
+            text = self._stop.push(text)
+        self._pending += text
+        if self._stop is not None and self._stop.found:
+            return "stop"
+        return "length" if self._num_tokens >= params.max_tokens else None
+
+    def _go_on(self, token: NDArray[np.int64]) -> Advance:
+        """A token whose text is held back says nothing: it counts with the text it leads to."""
+        tells = self._stream and (self._pending or self._sampled)
+        return Advance(item=self._piece() if tells else None, next_inputs=token)
 
     def _finish(self, reason: str, token: int, state: State) -> Advance:
-        if not self._stop.found:
-            self._pending.append(self._stop.push(self._decode.flush()))
-            if not self._stop.found:
-                self._pending.append(self._stop.flush())
+        stop = self._stop
+        if stop is None:
+            self._pending += self._decode.flush()
+        elif not stop.found:
+            self._pending += stop.push(self._decode.flush())
+            if stop.found:
+                reason = "stop"
+            else:
+                self._pending += stop.flush()
         finished = GenerationFinished(
             piece=self._piece(),
-            reason="stop" if self._stop.found else reason,
+            reason=reason,
             num_tokens=self._num_tokens,
             last_token=token,
             state=own(state),
@@ -179,12 +196,9 @@ class Generate:
         return Advance(item=finished, done=True)
 
     def _piece(self) -> GeneratedText:
-        text = "".join(self._pending)
-        self._pending.clear()
-        new = self._num_tokens - self._reported
-        self._reported = self._num_tokens
-        tokens = tuple(self._sampled)
-        self._sampled.clear()
+        text, self._pending = self._pending, ""
+        new, self._reported = self._num_tokens - self._reported, self._num_tokens
+        tokens, self._sampled = tuple(self._sampled), []
         return GeneratedText(text, new, tokens)
 
 

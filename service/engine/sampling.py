@@ -48,6 +48,11 @@ def uniform(seed: int, position: int) -> float:
     return (z >> 11) * 2.0**-53
 
 
+def likeliest(logits: NDArray[np.floating[Any]]) -> NDArray[np.int64]:
+    """What `sample` gives of `logits [rows, vocab]` where every row has temperature 0."""
+    return logits.argmax(axis=1)
+
+
 def sample(logits: NDArray[np.floating[Any]], draws: Sequence[Draw]) -> NDArray[np.int64]:
     """One token for each row of `logits [rows, vocab]`.
 

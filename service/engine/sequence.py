@@ -1,36 +1,29 @@
 """A sequence is one row of work: inputs not yet fed, a state, and what to do with outputs."""
 
-import itertools
 from collections.abc import Sequence as Rows
-from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol, Self
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple, Protocol, Self
 
-import numpy as np
 from numpy.typing import NDArray
 
 from service.engine.collector import Collector
+from service.engine.row_output import RowOutput
 from service.errors import RecurError
 from service.runtime.base import State
 
-_tickets = itertools.count()
+
+class Flow(NamedTuple):
+    """Whose work it is, and how much it counts: flows of one model share it by weight."""
+
+    tenant: str = ""
+    weight: float = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class RowOutput:
-    """What one step gave one row, without padding. Views of the batch: copy what you keep."""
-
-    outputs: dict[str, NDArray[np.float32]]
-    """`[steps, ...]` for outputs with a time axis, `[...]` for the others."""
-    state: State
-    exhausted: bool
-    """Whether the row has now consumed all its inputs."""
-    finite: bool = True
-    """Whether every number of outputs and state is."""
+NOBODYS = Flow()
 
 
-@dataclass(frozen=True, slots=True)
-class Advance:
-    """What a continuation made of a row's output."""
+class Advance(NamedTuple):
+    """What a continuation made of a row's output. A tuple: one is made for every token."""
 
     item: object | None = None
     """Handed to the caller at once."""
@@ -46,6 +39,11 @@ class Continuation(Protocol):
     goes_on: ClassVar[bool]
     """Whether it makes inputs of its own, step by step, once the given ones are consumed."""
 
+    @property
+    def every_chunk(self) -> bool:
+        """Whether it wants the outputs of every chunk, or those of the last one only."""
+        ...
+
     @classmethod
     def accept(cls, rows: Rows[tuple[Self, RowOutput]]) -> list[Advance]:
         """One Advance for each row. All rows of a kind come at once, so that it can vectorise."""
@@ -54,21 +52,25 @@ class Continuation(Protocol):
 
 @dataclass(slots=True, eq=False)
 class Sequence:
-    """Mutable, compared by identity; owned by the engine's thread once submitted."""
+    """Mutable, compared by identity; owned by one worker's thread once submitted."""
 
     inputs: NDArray[Any]
     """`[steps, ...]`."""
-    state: State
+    state: State | None
+    """Where it starts; None once its state lies in the arena."""
     continuation: Continuation
     collector: Collector
     arrived: float
+    flow: Flow = NOBODYS
     key: int = 0
     """Which row of its collector's call it is."""
     deadline: float | None = None
     position: int = 0
     """Steps of `inputs` consumed."""
-    ticket: int = field(default_factory=lambda: next(_tickets))
-    """The place in the line; a new one each time that the row goes back."""
+    steps_taken: int = 0
+    """Of all its inputs so far."""
+    slot: int = -1
+    """Its place in the arena; -1 is none."""
     started: bool = False
     answered: bool = False
     """Its last arrival is on its way to the collector: no deadline may answer it again."""
@@ -78,12 +80,22 @@ class Sequence:
         return len(self.inputs) - self.position
 
     @property
+    def single(self) -> bool:
+        """Whether its whole input is one step: a property of its own, whatever its company."""
+        return len(self.inputs) == 1
+
+    @property
+    def goes_on(self) -> bool:
+        return self.continuation.goes_on
+
+    @property
     def dropped(self) -> bool:
         """Whether nobody waits for it any more."""
         return self.answered or self.collector.closed
 
+    def advance(self, steps: int) -> None:
+        self.position += steps
+        self.steps_taken += steps
+
     def go_on(self, inputs: NDArray[Any]) -> None:
         self.inputs, self.position = inputs, 0
-
-    def to_the_end_of_the_line(self) -> None:
-        self.ticket = next(_tickets)

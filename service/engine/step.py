@@ -1,47 +1,59 @@
-"""One step of a batch: pad, stack, run, unstack. Holds no policy and keeps nothing."""
+"""One step of a batch: pad, load the state, run, keep the state. Holds no policy."""
 
-from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from service.engine.arena import Arena
+from service.engine.row_output import BatchOutput
 from service.engine.scheduler import Batch
-from service.engine.sequence import RowOutput
-from service.runtime.base import Runtime, State, StepInput
-from service.runtime.state import is_finite, stack, unstack
+from service.runtime.base import Runtime, StepInput, StepOutput, host_state
+from service.runtime.state import is_finite
 
 
-@dataclass(frozen=True, slots=True)
-class StepResult:
-    rows: list[RowOutput]
-    """In the order of the batch."""
-    useful_steps: int
-
-
-def run_step(runtime: Runtime, batch: Batch) -> StepResult:
+def run_step(runtime: Runtime, arena: Arena, batch: Batch) -> BatchOutput:
     """Advance every row of the batch by its chunk; positions and states move on success only."""
-    sequences = batch.rows
-    chunks = [s.inputs[s.position : s.position + batch.steps] for s in sequences]
+    rows = batch.rows
+    values, lengths = _single(batch) if batch.single else _padded(batch)
+    given = runtime.step(StepInput(values, lengths, arena.load(rows), single=batch.single))
+    arena.keep(rows, given.state)
+    for sequence, steps in zip(rows, lengths.tolist(), strict=True):
+        sequence.advance(steps)
+    ends = any(not sequence.remaining for sequence in rows)
+    return BatchOutput(
+        given,
+        lengths,
+        runtime.per_step,
+        runtime.batch_axes,
+        finite=_is_finite(given, look_at_device=ends),
+    )
+
+
+def _single(batch: Batch) -> tuple[NDArray[Any], NDArray[np.int32]]:
+    """`[batch, 1, ...]` of rows that are one step each."""
+    values = np.concatenate([sequence.inputs for sequence in batch.rows])
+    return values[:, None], np.ones(len(batch.rows), np.int32)
+
+
+def _padded(batch: Batch) -> tuple[NDArray[Any], NDArray[np.int32]]:
+    """`[batch, time, ...]`, zero behind each row's end, as long as the longest chunk is."""
+    chunks = [s.inputs[s.position : s.position + batch.steps] for s in batch.rows]
     lengths = np.array([len(chunk) for chunk in chunks], dtype=np.int32)
-    longest = int(lengths.max())
     first = chunks[0]
-    values = np.zeros((len(chunks), longest, *first.shape[1:]), first.dtype)
+    values = np.zeros((len(chunks), int(lengths.max()), *first.shape[1:]), first.dtype)
     for row, chunk in enumerate(chunks):
         values[row, : len(chunk)] = chunk
-    axes = runtime.batch_axes
-    result = runtime.step(StepInput(values, lengths, stack([s.state for s in sequences], axes)))
-    states: list[State] = unstack(result.state, axes) if axes else [()] * len(sequences)
-    rows: list[RowOutput] = []
-    per_step = runtime.per_step
-    # One look at the whole batch spares a look at each row, nearly always.
-    all_finite = is_finite(result.outputs.values()) and is_finite(result.state)
-    for row, sequence in enumerate(sequences):
-        steps = int(lengths[row])
-        sequence.position += steps
-        sequence.state = states[row]
-        outputs = {
-            name: array[row, :steps] if name in per_step else array[row]
-            for name, array in result.outputs.items()
-        }
-        finite = all_finite or (is_finite(outputs.values()) and is_finite(states[row]))
-        rows.append(RowOutput(outputs, states[row], sequence.remaining == 0, finite))
-    return StepResult(rows, int(lengths.sum()))
+    return values, lengths
+
+
+def _is_finite(given: StepOutput, *, look_at_device: bool) -> bool:
+    """One look at the whole batch spares a look at each row, nearly always.
+
+    A state that stays on its device is looked at when a row ends: NaN does not heal meanwhile.
+    """
+    if not is_finite(given.outputs.values()):
+        return False
+    if isinstance(given.state, tuple) or look_at_device:
+        return is_finite(host_state(given.state))
+    return True

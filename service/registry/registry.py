@@ -7,10 +7,11 @@ from pathlib import Path
 import structlog
 
 from service.engine.engine import EngineConfig
+from service.engine.pool import Pool
 from service.errors import DeviceUnavailable, ModelNotFound, RecurError, Starting
 from service.registry.disk import ModelRef, load_version, scan
 from service.registry.served_model import ServedModel, VerifiedModel, serve, verify
-from service.runtime.onnx import RuntimeConfig
+from service.runtime.session import RuntimeConfig
 from service.sessions.store.memory import MemoryStore
 from service.telemetry.metrics import Metrics
 
@@ -47,6 +48,7 @@ class Registry:
         self._config = config
         self._runtime_config = runtime
         self._engine_config = engine
+        self._pool = Pool(engine.num_workers)
         self._sessions = sessions
         self._metrics = metrics
         self._current: dict[str, ServedModel] = {}
@@ -136,6 +138,7 @@ class Registry:
         everything = [*self._current.values(), *self._draining.values()]
         await asyncio.gather(*(model.engine.drain(timeout_seconds) for model in everything))
         await asyncio.gather(*(model.engine.close() for model in everything))
+        await self._pool.close()
 
     def _targets(self, on_disk: dict[str, list[int]]) -> dict[str, int | None]:
         """The version to serve of each model; None where the folder lacks what is configured."""
@@ -168,7 +171,7 @@ class Registry:
             self._errors[name] = error.message
             _log.error("model refused", model=name, version=version, reason=error.message)
             return
-        self._swap_in(serve(verified, self._engine_config, self._metrics))
+        self._swap_in(serve(verified, self._engine_config, pool=self._pool, metrics=self._metrics))
 
     def _load_and_verify(self, name: str, version: int) -> VerifiedModel:
         artifact = load_version(self._config.models_dir, name, version)

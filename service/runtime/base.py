@@ -14,6 +14,21 @@ State = tuple[NDArray[np.float32], ...]
 """Of a batch, or, without the batch axes, of one row."""
 
 
+class DeviceState(Protocol):
+    """A batch's state where the runtime left it; a call of the same rows takes it as it is."""
+
+    def to_host(self) -> State:
+        """A copy in the host's memory."""
+        ...
+
+
+BatchState = State | DeviceState
+
+
+def host_state(state: BatchState) -> State:
+    return state if isinstance(state, tuple) else state.to_host()
+
+
 @dataclass(frozen=True, slots=True)
 class StepInput:
     """A padded batch of chunks. Padding is zero; the lengths say where it begins."""
@@ -22,14 +37,17 @@ class StepInput:
     """`[batch, time]` token ids or `[batch, time, features]` numbers."""
     lengths: NDArray[np.int32]
     """`[batch]`, each in 1..time."""
-    state: State
+    state: BatchState
+    single: bool = False
+    """Whether the whole input of every row is this one step. Which graph runs it must follow from
+    the row alone, and never from the company in which it runs."""
 
 
 @dataclass(frozen=True, slots=True)
 class StepOutput:
     outputs: dict[str, NDArray[np.float32]]
     """`[batch, time, ...]` per step (zero or noise past a row's length), or `[batch, ...]`."""
-    state: State
+    state: BatchState
     """After each row's last valid step."""
 
 

@@ -1,77 +1,47 @@
-"""The Runtime on ONNX Runtime, on the processor or a CUDA device."""
+"""The Runtime on ONNX Runtime: a graph for chunks and, where there is one, a graph for one step."""
 
-import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any, Literal, cast
 
 import numpy as np
-import structlog
-from numpy.typing import NDArray
 
 from service.artifact.manifest import GraphSpec
-from service.errors import DeviceUnavailable, ModelFailed
+from service.errors import ModelFailed
 from service.runtime.base import State, StepInput, StepOutput
-
-# It would tell its maker of its use, from a thread that it starts when it is imported.
-os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-import onnxruntime as ort
-
-_log = structlog.get_logger(__name__)
-
-Device = Literal["auto", "cpu", "cuda"]
-
-_PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
-
-
-@dataclass(frozen=True, slots=True)
-class RuntimeConfig:
-    device: Device = "auto"
-    """`auto` takes CUDA where it works; `cuda` refuses to start without it."""
-    threads: int = 1
-    """Threads inside one call. One is fastest for small models: the engine batches instead."""
+from service.runtime.device import DeviceGraph
+from service.runtime.host import HostGraph
+from service.runtime.session import RuntimeConfig, open_session
 
 
 class OnnxRuntime:
-    """One graph, loaded. Raises DeviceUnavailable, or ModelFailed if the graph does not load."""
+    """A network, loaded. Raises DeviceUnavailable, or ModelFailed if a graph does not load."""
 
     def __init__(self, path: Path, spec: GraphSpec, config: RuntimeConfig) -> None:
+        """`path` is that of `spec.file`; a graph for one step lies beside it."""
         self._spec = spec
-        self._session, self.device = _open(path, config)
-        self._output_names = [s.name for s in spec.outputs] + [s.output for s in spec.state]
-        self._num_outputs = len(spec.outputs)
-
-    @property
-    def batch_axes(self) -> tuple[int, ...]:
-        return tuple(spec.batch_axis for spec in self._spec.state)
-
-    @property
-    def per_step(self) -> frozenset[str]:
-        return frozenset(spec.name for spec in self._spec.outputs if spec.per_step)
+        self.batch_axes = tuple(state.batch_axis for state in spec.state)
+        self.per_step = frozenset(output.name for output in spec.outputs if output.per_step)
+        chunks = open_session(path, config)
+        self.device = chunks.device
+        graph = HostGraph if chunks.device == "cpu" else DeviceGraph
+        self._chunks = graph(chunks.session, spec, lengths=True)
+        self._step = None
+        if spec.step_file is not None:
+            # On the device where the other one is: they hand each other the state.
+            same = replace(config, device=chunks.device)
+            opened = open_session(path.with_name(spec.step_file), same)
+            self._step = graph(opened.session, spec, lengths=False)
 
     def initial_state(self) -> State:
         return tuple(np.zeros(spec.row_shape, np.float32) for spec in self._spec.state)
 
     def step(self, step: StepInput) -> StepOutput:
         check_shapes(step)
-        spec = self._spec
-        feeds: dict[str, NDArray[Any]] = {
-            spec.input.name: step.values,
-            spec.lengths: step.lengths,
-        }
-        for state, array in zip(spec.state, step.state, strict=True):
-            feeds[state.input] = array
+        graph = self._step if step.single and self._step is not None else self._chunks
         try:
-            arrays = cast("list[NDArray[np.float32]]", self._session.run(self._output_names, feeds))
+            return graph.run(step)
         except Exception as error:
             raise ModelFailed(f"the runtime refused a step: {error}") from error
-        names = self._output_names[: self._num_outputs]
-        return StepOutput(
-            outputs=dict(zip(names, arrays[: self._num_outputs], strict=True)),
-            state=tuple(arrays[self._num_outputs :]),
-        )
 
 
 def check_shapes(step: StepInput) -> None:
@@ -88,59 +58,5 @@ def check_shapes(step: StepInput) -> None:
         raise ModelFailed(f"lengths are {lengths.dtype} {lengths.shape}, not int32 ({batch},)")
     if lengths.min() < 1 or lengths.max() > time:
         raise ModelFailed(f"a length outside 1..{time}")
-
-
-def _open(path: Path, config: RuntimeConfig) -> tuple[ort.InferenceSession, str]:
-    wanted = config.device
-    if wanted == "cpu":
-        return _session(path, config, "cpu"), "cpu"
-    offered = _PROVIDERS["cuda"] in ort.get_available_providers()
-    if not offered and wanted == "auto":
-        return _session(path, config, "cpu"), "cpu"
-    if not offered:
-        raise DeviceUnavailable(
-            "RECUR_DEVICE is cuda, but the installed ONNX Runtime has no CUDA provider: "
-            "install the extra gpu in place of cpu"
-        )
-    # The CUDA and cuDNN libraries come as wheels, outside the loader's search path.
-    ort.preload_dlls()
-    try:
-        return _cuda_session(path, config), "cuda"
-    except ModelFailed as error:
-        if wanted == "cuda":
-            raise DeviceUnavailable(f"RECUR_DEVICE is cuda, but {error.message}") from error
-        _log.warning("CUDA does not work here, using the processor", reason=error.message)
-        return _session(path, config, "cpu"), "cpu"
-
-
-def _cuda_session(path: Path, config: RuntimeConfig) -> ort.InferenceSession:
-    """All nodes on the device, or a word about those that are not."""
-    try:
-        return _session(path, config, "cuda", {"session.disable_cpu_ep_fallback": "1"})
-    except ModelFailed as refusal:
-        # Either CUDA does not work, which the second try says, or it lacks a node's kernel.
-        session = _session(path, config, "cuda")
-        _log.warning("some nodes run on the processor", reason=refusal.message)
-        return session
-
-
-def _session(
-    path: Path,
-    config: RuntimeConfig,
-    device: Literal["cpu", "cuda"],
-    entries: Mapping[str, str] = MappingProxyType({}),
-) -> ort.InferenceSession:
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = config.threads
-    options.inter_op_num_threads = 1
-    options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
-    options.log_severity_level = 3
-    for name, value in {"session.intra_op.allow_spinning": "0", **entries}.items():
-        options.add_session_config_entry(name, value)
-    try:
-        session = ort.InferenceSession(str(path), options, providers=[_PROVIDERS[device]])
-    except Exception as error:
-        raise ModelFailed(f"{path.name} does not load on {device}: {error}") from error
-    if _PROVIDERS[device] not in session.get_providers():
-        raise ModelFailed(f"ONNX Runtime did not start its {device} provider")
-    return session
+    if step.single and time != 1:
+        raise ModelFailed(f"single steps of {time} steps")

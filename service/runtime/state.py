@@ -21,9 +21,17 @@ def unstack(batch: State, batch_axes: tuple[int, ...]) -> list[State]:
     return list(zip(*moved, strict=True))
 
 
+def row_of(batch: State, index: int, batch_axes: tuple[int, ...]) -> State:
+    """One row of a batch, as views: `own` it before it outlives the batch."""
+    return tuple(
+        array[(slice(None),) * axis + (index,)]
+        for array, axis in zip(batch, batch_axes, strict=True)
+    )
+
+
 def own(row: State) -> State:
     """A copy that does not keep its whole batch alive."""
-    return tuple(np.ascontiguousarray(array).copy() for array in row)
+    return tuple(array.copy() for array in row)
 
 
 def is_finite(arrays: Iterable[NDArray[np.float32]]) -> bool:

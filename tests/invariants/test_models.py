@@ -18,8 +18,9 @@ from service.artifact.artifact import Artifact, load_artifact
 from service.artifact.manifest import TextInput
 from service.dataplane.types import OpenRequest, Prediction
 from service.registry.disk import scan
-from service.registry.served_model import replay_probe
+from service.registry.form import choose_form, replay
 from service.runtime.base import StepInput
+from service.runtime.session import RuntimeConfig
 from service.runtime.state import stack, unstack
 from tests.service.dataplane.serving import (
     Serving,
@@ -196,7 +197,8 @@ async def test_a_sequence_beyond_the_models_limit_is_refused(model: str) -> None
 @published
 def test_the_probe_gives_what_was_seen_at_export(model: str) -> None:
     artifact = artifact_of(model)
-    assert replay_probe(artifact, runtime_of(artifact)) <= artifact.manifest.probe.tolerance
+    form = choose_form(artifact, RuntimeConfig(device="cpu", precision="float32"))
+    assert replay(form, runtime_of(artifact)) <= form.probe.tolerance
 
 
 @published

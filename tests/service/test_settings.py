@@ -18,6 +18,7 @@ WIRED: dict[str, tuple[str, Callable[[Settings], Any], Any]] = {
     "models_poll_seconds": ("0", lambda s: s.registry().poll_seconds, 0.0),
     "models_drain_seconds": ("1.5", lambda s: s.registry().drain_seconds, 1.5),
     "device": ("cpu", lambda s: s.runtime().device, "cpu"),
+    "precision": ("float32", lambda s: s.runtime().precision, "float32"),
     "engine_threads": ("3", lambda s: s.engine().num_workers, 3),
     "threads": ("3", lambda s: s.runtime().threads, 3),
     "max_rows": ("7", lambda s: s.engine().scheduler.max_rows, 7),

@@ -35,7 +35,38 @@ def replace_files(folder: Path, files: Mapping[str, bytes]) -> None:
     (folder / MANIFEST_FILE).write_text(json.dumps(fields))
 
 
-def change_graph(folder: Path, change: Callable[[onnx.ModelProto], None]) -> None:
-    model = onnx.load(folder / "model.onnx")
+def change_graph(
+    folder: Path, change: Callable[[onnx.ModelProto], None], *, file: str = "model.onnx"
+) -> None:
+    model = onnx.load(folder / file)
     change(model)
-    replace_files(folder, {"model.onnx": model.SerializeToString()})
+    replace_files(folder, {file: model.SerializeToString()})
+
+
+def add_step_graph(folder: Path, *, graph: str = "graph") -> None:
+    """A one-step graph beside the fused one of babble: without lengths, with one step of time."""
+    fields = read_fields(folder)
+    spec = fields["int8"]["graph"] if graph == "int8.graph" else fields[graph]
+    model = onnx.load(folder / spec["file"])
+    for node in model.graph.node:
+        node.input[:] = ["" if name == spec["lengths"] else name for name in node.input]
+    kept = [value for value in model.graph.input if value.name != spec["lengths"]]
+    del model.graph.input[:]
+    model.graph.input.extend(kept)
+    for value in (*model.graph.input, *model.graph.output):
+        for dimension in value.type.tensor_type.shape.dim:
+            if dimension.dim_param == "time":
+                dimension.dim_value = 1
+    file = f"step-{spec['file']}"
+    replace_files(folder, {file: model.SerializeToString()})
+    set_field(folder, f"{graph}.step_file", file)
+
+
+def add_int8(folder: Path) -> None:
+    """The same graph and probe once more, under the names of the integer ones."""
+    graph = read_fields(folder)["graph"]
+    files = {name: (folder / name).read_bytes() for name in ("model.onnx", "probe.npz")}
+    replace_files(folder, {"int8.onnx": files["model.onnx"], "probe-int8.npz": files["probe.npz"]})
+    graph |= {"file": "int8.onnx", "step_file": None}
+    probe = {"file": "probe-int8.npz", "tolerance": 1e-3}
+    set_field(folder, "int8", {"graph": graph, "probe": probe})

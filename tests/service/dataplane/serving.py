@@ -27,11 +27,13 @@ from service.dataplane.types import (
     TextPiece,
 )
 from service.engine.engine import Engine, EngineConfig
+from service.engine.pool import Pool
 from service.engine.scheduler import SchedulerConfig
 from service.errors import ModelNotFound
 from service.registry.served_model import ServedModel, VerifiedModel
 from service.runtime.base import Runtime, State, StepInput, StepOutput
-from service.runtime.onnx import OnnxRuntime, RuntimeConfig
+from service.runtime.onnx import OnnxRuntime
+from service.runtime.session import RuntimeConfig
 from service.sessions.store.memory import MemoryStore, SessionsConfig
 from service.telemetry.metrics import Metrics
 from tests.service.artifacts import save_babble, save_parity, save_running_total
@@ -153,12 +155,14 @@ async def serving(
     metrics = Metrics(collectors)
     store = MemoryStore(sessions or SessionsConfig(), metrics, now=clock)
     served: dict[str, ServedModel] = {}
+    pool = Pool(num_workers)
     for artifact in artifacts or small_artifacts().values():
         name = artifact.manifest.name
         runtime = Watched(runtime_of(artifact), on_step)
         engine = Engine(
             runtime,
-            EngineConfig(scheduler, num_workers=num_workers, max_queue=max_queue),
+            EngineConfig(scheduler, max_queue=max_queue),
+            pool=pool,
             name=name,
             whole=not artifact.manifest.causal,
             metrics=metrics,
@@ -176,6 +180,7 @@ async def serving(
         assert it.metric("sessions", state="busy") == 0
     finally:
         await asyncio.gather(*(engine.close() for engine in engines))
+        await pool.close()
 
 
 def call(*, tenant: str = "one", deadline: float | None = None) -> Call:

@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry
 from service.engine.collector import Arrival, Collector
 from service.engine.continuations import Finished, Read
 from service.engine.engine import Engine, EngineConfig, Row
+from service.engine.pool import Pool
 from service.engine.scheduler import SchedulerConfig
 from service.errors import DeadlineExceeded, Draining, ModelFailed, QueueFull, StateNotFinite
 from service.runtime.base import StepInput
@@ -30,11 +31,13 @@ async def running(
     runtime: RunningTotal, config: EngineConfig = SMALL, *, whole: bool = False
 ) -> AsyncIterator[Engine]:
     metrics = Metrics(CollectorRegistry())
-    engine = Engine(runtime, config, name="total", whole=whole, metrics=metrics)
+    pool = Pool(config.num_workers)
+    engine = Engine(runtime, config, pool=pool, name="total", whole=whole, metrics=metrics)
     try:
         yield engine
     finally:
         await engine.close()
+        await pool.close()
 
 
 def row(values: list[int], runtime: RunningTotal, *, keep: bool = False) -> Row:

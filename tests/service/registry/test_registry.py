@@ -22,7 +22,7 @@ from service.engine.continuations import Finished, Read
 from service.engine.engine import EngineConfig, Row
 from service.errors import DeviceUnavailable, Draining, ModelNotFound, SessionLost, Starting
 from service.registry.registry import Registry, RegistryConfig
-from service.runtime.onnx import RuntimeConfig
+from service.runtime.session import RuntimeConfig
 from service.sessions.store.memory import MemoryStore, SessionsConfig
 from service.telemetry.metrics import Metrics
 from tests.service.artifact.forging import change_graph, replace_files, set_field

@@ -14,7 +14,8 @@ import pytest
 from service.artifact.artifact import load_artifact
 from service.errors import DeviceUnavailable, ModelFailed
 from service.runtime.base import State, StepInput, StepOutput
-from service.runtime.onnx import OnnxRuntime, RuntimeConfig
+from service.runtime.onnx import OnnxRuntime
+from service.runtime.session import RuntimeConfig
 from service.runtime.state import stack, unstack
 from tests.service.artifacts import save_babble, save_parity, save_running_total
 

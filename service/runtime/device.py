@@ -1,0 +1,82 @@
+"""A graph on a device: the state of rows that step on together never leaves it.
+
+Inputs are copied in and outputs out, by bindings made anew for each call, so that several threads
+may call at once. Lengths stay on the host, where the recurrent kernels want them: on the device
+each call would wait for a copy back.
+"""
+
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.artifact.manifest import GraphSpec
+from service.runtime.base import BatchState, State, StepInput, StepOutput
+from service.runtime.session import ort
+
+
+class ResidentState:
+    """A batch's state as the device has it."""
+
+    def __init__(self, values: tuple[ort.OrtValue, ...]) -> None:
+        self.values = values
+        self._host: State | None = None
+
+    def to_host(self) -> State:
+        """Copied once, however often it is asked for."""
+        if self._host is None:
+            # Where the device is the processor itself, `numpy` is a view of memory that the next
+            # owner writes to.
+            self._host = tuple(value.numpy().copy() for value in self.values)
+        return self._host
+
+
+class DeviceGraph:
+    """`lengths`: whether the graph takes them; one for single steps does not."""
+
+    def __init__(
+        self,
+        session: ort.InferenceSession,
+        spec: GraphSpec,
+        *,
+        lengths: bool,
+        device: str = "cuda",
+    ) -> None:
+        self._session = session
+        self._spec = spec
+        self._takes_lengths = lengths
+        self._device = device
+
+    def run(self, step: StepInput) -> StepOutput:
+        spec = self._spec
+        binding = self._session.io_binding()
+        # The binding holds addresses only: what it points to must live until the call has ended.
+        held = [self._on_device(step.values)]
+        binding.bind_ortvalue_input(spec.input.name, held[0])
+        if self._takes_lengths:
+            binding.bind_cpu_input(spec.lengths, step.lengths)
+        states = self._states(step.state)
+        for state, value in zip(spec.state, states, strict=True):
+            binding.bind_ortvalue_input(state.input, value)
+        for output in spec.outputs:
+            binding.bind_output(output.name, "cpu")
+        for state in spec.state:
+            binding.bind_output(state.output, self._device, 0)
+        self._session.run_with_iobinding(binding)
+        binding.synchronize_outputs()
+        values = binding.get_outputs()
+        count = len(spec.outputs)
+        outputs = {
+            output.name: cast("NDArray[np.float32]", value.numpy()).copy()
+            for output, value in zip(spec.outputs, values[:count], strict=True)
+        }
+        return StepOutput(outputs, ResidentState(tuple(values[count:])) if spec.state else ())
+
+    def _states(self, state: BatchState) -> tuple[ort.OrtValue, ...]:
+        if isinstance(state, ResidentState):
+            return state.values
+        assert isinstance(state, tuple), "a state of another device"
+        return tuple(self._on_device(array) for array in state)
+
+    def _on_device(self, array: NDArray[Any]) -> ort.OrtValue:
+        return ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(array), self._device, 0)

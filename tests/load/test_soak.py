@@ -66,7 +66,7 @@ def test_a_token_that_rounding_may_have_swapped_with_the_likeliest_is_let_throug
 
 @pytest.mark.parametrize("name", ["random-lm", "random-steps"])
 def test_a_session_that_forgot_one_chunk_is_noticed(models: Path, name: str):
-    model = Model(models, name, near=1e-4)
+    model = Model(models, name)
     rng = np.random.default_rng(1)
     chunks = [model.chunk(steps, rng) for steps in (3, 1, 4)]
     right = [prediction(model, chunks, place) for place in range(3)]

@@ -16,10 +16,11 @@ def main(
     minutes: Annotated[float, typer.Option(min=0.01)] = 30.0,
     clients: Annotated[int, typer.Option(min=1)] = 12,
     seed: Annotated[int, typer.Option(help="The same seed asks for the same things.")] = 1,
-    near: Annotated[float, typer.Option(help="What an answer may be off.")] = 1e-4,
+    float32: Annotated[bool, typer.Option("--float32", help="Never serve int8.")] = False,
 ) -> None:
     """Exits with 1 if a row was lost or an answer wrong."""
-    done = soak(SoakOptions(minutes * 60, clients, seed, near))
+    precision = "float32" if float32 else "auto"
+    done = soak(SoakOptions(minutes * 60, clients, seed, precision))
     for name, value in conditions_now("tests.load.soak").items():
         typer.echo(f"- {name}: {value}")
     typer.echo(f"\n{summary(done)}")

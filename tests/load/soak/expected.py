@@ -18,7 +18,7 @@ from service.artifact.manifest import (
 )
 from service.engine.generation import choice_seed
 from service.engine.sampling import uniform
-from tests.load.reference import Reference, WrongAnswer
+from tests.load.reference import NEAR, Precision, Reference, WrongAnswer
 
 Chunk = NDArray[Any]
 """Token ids `[time]`, or numbers `[time, features]`."""
@@ -36,13 +36,12 @@ class Sampling:
 
 
 class Model:
-    """One model of the folder, and how far its figures may be off: `near`, relative above one."""
+    """One model of the folder; its figures may be off by NEAR, relative above one."""
 
-    def __init__(self, models: Path, name: str, *, near: float) -> None:
+    def __init__(self, models: Path, name: str, precision: Precision = "float32") -> None:
         self.name = name
-        self._reference = Reference(models, name)
+        self._reference = Reference(models, name, precision)
         self.manifest = self._reference.manifest
-        self._near = near
 
     @property
     def generates(self) -> bool:
@@ -93,7 +92,7 @@ class Model:
         seed = choice_seed(sampling.seed, choice)
         for place, (row, token) in enumerate(zip(logits, generated, strict=True)):
             u = uniform(seed, place)
-            if not may_follow(row, int(token), sampling, seen=seen, u=u, near=self._near):
+            if not may_follow(row, int(token), sampling, seen=seen, u=u, near=NEAR):
                 raise WrongAnswer(f"{self.name}: token {place} of {generated.tolist()}")
             seen[token] = True
 
@@ -125,7 +124,7 @@ class Model:
         if seen.shape != expected.shape:
             raise WrongAnswer(f"{self.name}: {seen.shape} instead of {expected.shape}")
         off = (np.abs(seen - expected) / np.maximum(1.0, np.abs(expected))).max()
-        if not off <= self._near:
+        if not off <= NEAR:
             raise WrongAnswer(f"{self.name}: {off:.3g} off")
 
     def _start(self) -> NDArray[np.int64]:

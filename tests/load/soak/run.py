@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from tests.load.contenders import launch_service
 from tests.load.models import write_models
-from tests.load.reference import WrongAnswer
+from tests.load.reference import Precision, WrongAnswer
 from tests.load.server import ROOT, Server
 from tests.load.soak import scenes, sessions
 from tests.load.soak.client import Client, Unanswered
@@ -43,8 +43,7 @@ class SoakOptions:
     seconds: float
     clients: int = 12
     seed: int = 1
-    near: float = 1e-4
-    """What an answer may be off, relative above one."""
+    precision: Precision = "auto"
 
 
 @dataclass(slots=True)
@@ -74,8 +73,9 @@ def soak(options: SoakOptions) -> Soak:
         for published in (ROOT / "models").iterdir():
             shutil.copytree(published, models / published.name)
         names = sorted(path.name for path in models.iterdir())
-        known = [Model(models, name, near=options.near) for name in names]
-        with Server(launch_service(models, {})) as server, Probe(server.port) as probe:
+        known = [Model(models, name, options.precision) for name in names]
+        settings = {"RECUR_PRECISION": options.precision}
+        with Server(launch_service(models, settings)) as server, Probe(server.port) as probe:
             done = uvloop.run(_run(server, known, options))
             done.failures += server.errors()
         done.waits, done.late = probe.waits, probe.late

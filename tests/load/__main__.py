@@ -19,6 +19,7 @@ from tests.load.report import report, write_json
 from tests.load.workload import Part
 
 _DEFAULTS = Options()
+_OURS = ("ours",)
 _WORKS = (*get_args(Part), "idle", "start")
 
 
@@ -31,7 +32,10 @@ def main(
     works: Annotated[str, typer.Option(help="Only these.")] = ",".join(_WORKS),
     only: Annotated[str, typer.Option(help="Servers: plain, handmade, triton, or of ours.")] = "",
     ours: Annotated[
-        list[str] | None, typer.Option(help="NAME:SETTING=VALUE,... of ours; repeat it.")
+        list[str] | None,
+        typer.Option(
+            help="NAME:SETTING=VALUE,... of ours, int8 if that is in its name; repeat it."
+        ),
     ] = None,
     triton: Annotated[
         Path | None,
@@ -57,7 +61,7 @@ def main(
         clients=tuple(int(count) for count in clients.split(",")),
         quiet_cores=quiet,
     )
-    contenders = _contenders(ours or ["ours"], triton, only)
+    contenders = _contenders(ours or _OURS, triton, only)
     results = Results()
     with tempfile.TemporaryDirectory(prefix="recur-load-") as made:
         if models is None:
@@ -96,7 +100,8 @@ def _ours(text: str) -> Contender:
     """`NAME` or `NAME:RECUR_THIS=1,RECUR_THAT=2`."""
     name, _, settings = text.partition(":")
     pairs = [setting.partition("=") for setting in settings.split(",") if setting]
-    return known.ours(name, {variable: value for variable, _, value in pairs})
+    precision = "auto" if "int8" in name else "float32"
+    return known.ours(name, {variable: value for variable, _, value in pairs}, precision)
 
 
 def _rest(

@@ -76,6 +76,15 @@ def compare(
                     round_.turn(contender)
 
 
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    """A contender that has been started."""
+
+    server: Server
+    contender: Contender
+    reference: Reference
+
+
 class _Round:
     """One kind of work, once."""
 
@@ -91,7 +100,6 @@ class _Round:
     ) -> None:
         self._number, self._models, self._part = number, models, part
         self._options, self._results, self._say = options, results, say
-        self._reference = Reference(models, MODELS[part])
 
     def limit(self, limiter: Limiter) -> None:
         seconds = min(1.0, self._options.seconds)
@@ -109,70 +117,67 @@ class _Round:
         self._add(LIMIT, Case(self._part, LIMIT), figures)
 
     def turn(self, contender: Contender) -> None:
+        reference = Reference(self._models, MODELS[self._part], contender.precision)
         try:
             with Server(contender.launch(self._models, self._part)) as server:
-                self._check_known_answers(server, contender)
-                match self._part:
-                    case "classify":
-                        self._classify(server, contender)
-                    case "step":
-                        for case, work in _step_works(contender):
-                            self._measure(server, contender, case, work=work)
-                    case "generate":
-                        tokens = self._options.tokens
-                        work = generate_work(contender.wire, _STREAMS, num_tokens=tokens)
-                        self._measure(server, contender, STREAMS, work=work)
+                turn = _Turn(server, contender, reference)
+                self._check_known_answers(turn)
+                self._loads(turn)
         except (LoadFailed, WrongAnswer, ServerFailed) as error:
             self._miss(contender, self._part, error)
 
-    def _classify(self, server: Server, contender: Contender) -> None:
-        best = 0.0
+    def _loads(self, turn: _Turn) -> None:
+        match self._part:
+            case "classify":
+                self._classify(turn)
+            case "step":
+                for case, work in _step_works(turn.contender):
+                    self._measure(turn, case, work)
+            case "generate":
+                tokens = self._options.tokens
+                work = generate_work(turn.contender.wire, _STREAMS, num_tokens=tokens)
+                self._measure(turn, STREAMS, work)
+
+    def _classify(self, turn: _Turn) -> None:
+        wire, best = turn.contender.wire, 0.0
         for clients in self._options.clients:
-            work = classify_work(contender.wire, clients)
-            rate = self._measure(server, contender, closed(clients), work=work)
+            rate = self._measure(turn, closed(clients), classify_work(wire, clients))
             best = max(best, rate)
         for share in self._options.shares if best else ():
-            work = classify_work(contender.wire, _OPEN_LANES)
-            self._measure(server, contender, opened(share), work=work, rate=best * share)
+            work = classify_work(wire, _OPEN_LANES)
+            self._measure(turn, opened(share), work, rate=best * share)
 
-    def _measure(
-        self,
-        server: Server,
-        contender: Contender,
-        case: Case,
-        *,
-        work: Work,
-        rate: float | None = None,
-    ) -> float:
+    def _measure(self, turn: _Turn, case: Case, work: Work, *, rate: float | None = None) -> float:
         """The rate that came of it; 0 where an answer was an error, or wrong."""
         # A stream takes long, and only those that end within the time have a latency.
         times = 2 if case.part == "generate" else 1
         load = Load(times * self._options.seconds, times * self._options.warm_seconds, rate)
 
         def measure() -> Figures:
-            measured = uvloop.run(drive(server, work, load))
-            checked = check(self._reference, work, measured.kept, near=contender.near)
+            measured = uvloop.run(drive(turn.server, work, load))
+            checked = check(turn.reference, work, measured.kept)
             return figures_of(measured, load, checked=checked)
 
         try:
             figures = self._quietest(measure)
         except (LoadFailed, WrongAnswer) as error:
-            self._miss(contender, case.load, error)
+            self._miss(turn.contender, case.load, error)
             return 0.0
-        self._add(contender.name, case, figures)
+        self._add(turn.contender.name, case, figures)
         return figures.rate
 
-    def _check_known_answers(self, server: Server, contender: Contender) -> None:
+    def _check_known_answers(self, turn: _Turn) -> None:
         """Side by side, as in the load: batches, states and streams must not mix."""
+        wire = turn.contender.wire
         match self._part:
             case "classify":
-                work = classify_work(contender.wire, _SAMPLE)
+                work = classify_work(wire, _SAMPLE)
             case "step":
-                work = step_work(contender.wire, _SAMPLE)
+                work = step_work(wire, _SAMPLE)
             case "generate":
-                work = generate_work(contender.wire, _SAMPLE, num_tokens=_SAMPLE)
+                work = generate_work(wire, _SAMPLE, num_tokens=_SAMPLE)
         few = replace(work, lanes=tuple(lane[:_SAMPLE] for lane in work.lanes))
-        check(self._reference, few, uvloop.run(once(server.port, few)), near=contender.near)
+        check(turn.reference, few, uvloop.run(once(turn.server.port, few)))
 
     def _quietest(self, measure: Callable[[], M]) -> M:
         """The first measurement on a quiet machine, or the quietest of a few."""

@@ -24,6 +24,8 @@ class Connection(asyncio.Protocol):
         self.request: Request
         self.status = 0
         """Of the last answer; 0 where the connection broke."""
+        self.head = b""
+        """Of the last answer."""
         self.since = 0.0
         """When the request was due."""
         self.first_at = 0.0
@@ -59,6 +61,10 @@ class Connection(asyncio.Protocol):
         """Of the last answer; chunks of a stream as they came."""
         return b"".join(self._parts)
 
+    @property
+    def is_open(self) -> bool:
+        return self._transport is not None
+
     def close(self) -> None:
         if self._transport is not None:
             self._transport.abort()
@@ -87,7 +93,7 @@ class Connection(asyncio.Protocol):
                 self._end(self.status)
 
     def _read_head(self, head: bytes) -> None:
-        self.status = int(head[9:12])
+        self.head, self.status = head, int(head[9:12])
         length = _LENGTH.search(head)
         self._parts = []
         if length:

@@ -5,13 +5,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.load.reference import Precision
 from tests.load.server import ROOT, Launch
 from tests.load.wire import Wire
 from tests.load.wires import OurWire, PeerWire, TritonWire
 from tests.load.workload import Part
-
-_NEAR, _NEAR_INT8 = 1e-4, 0.1
-"""What an answer may be off: batches of other sizes add in another order; int8 rounds."""
 
 _PLAIN: dict[Part, dict[str, str]] = {"classify": {}, "step": {}, "generate": {}}
 _HANDMADE: dict[Part, dict[str, str]] = {
@@ -32,7 +30,8 @@ class Contender:
     wire: Wire
     launch: Callable[[Path, Part], Launch]
     """How to start it on a folder of models for one kind of work."""
-    near: float = _NEAR
+    precision: Precision = "float32"
+    """Which form of a model it answers with."""
 
     @property
     def is_ours(self) -> bool:
@@ -40,16 +39,16 @@ class Contender:
 
     @property
     def is_int8(self) -> bool:
-        return self.near == _NEAR_INT8
+        return self.precision == "auto"
 
 
-def ours(name: str, settings: Mapping[str, str]) -> Contender:
-    """The service with these settings; a name with `int8` in it may answer as int8 does."""
+def ours(name: str, settings: Mapping[str, str], precision: Precision = "float32") -> Contender:
+    """The service with these settings."""
 
     def launch(models: Path, _: Part) -> Launch:
-        return launch_service(models, settings)
+        return launch_service(models, {**settings, "RECUR_PRECISION": precision})
 
-    return Contender(name, OurWire(), launch, _NEAR_INT8 if "int8" in name else _NEAR)
+    return Contender(name, OurWire(), launch, precision)
 
 
 def plain() -> Contender:

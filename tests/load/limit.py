@@ -156,10 +156,10 @@ def _sorted(reference: Reference, rows: int) -> Iterator[int]:
 
 def _in_flight(reference: Reference, rows: int) -> Iterator[int]:
     """Every call goes to the nearest end among its rows; then others take the places."""
-    graph = reference.manifest.graph
+    graph = reference.graph
     inputs = sequences()
     names = [reference.answer_name, *(spec.output for spec in graph.state)]
-    state = zero_state(reference.manifest, rows)
+    state = zero_state(reference.graph, rows)
     left = [inputs[row % len(inputs)] for row in range(rows)]
     following = rows
     while True:
@@ -181,10 +181,10 @@ def _in_flight(reference: Reference, rows: int) -> Iterator[int]:
 
 def _stepping(reference: Reference, rows: int, *, follow: bool) -> Iterator[int]:
     """One step of `rows` a call; with `follow` the likeliest token is a row's next one."""
-    graph = reference.manifest.graph
+    graph = reference.graph
     names = [reference.answer_name, *(spec.output for spec in graph.state)]
     tokens = np.random.default_rng(0).integers(0, NUM_CHARACTERS, (rows, 1))
-    feeds = _feeds(reference, tokens) | zero_state(reference.manifest, rows)
+    feeds = _feeds(reference, tokens) | zero_state(reference.graph, rows)
     while True:
         answer, *ends = run_graph(reference.session, names, feeds)
         for spec, end in zip(graph.state, ends, strict=True):
@@ -199,13 +199,13 @@ def _pad(reference: Reference, inputs: list[NDArray[Any]]) -> Feeds:
     tokens = np.zeros((len(inputs), longest), np.int64)
     for row, steps in enumerate(inputs):
         tokens[row, : len(steps)] = steps
-    feeds = _feeds(reference, tokens) | zero_state(reference.manifest, len(inputs))
-    feeds[reference.manifest.graph.lengths] = np.array([len(steps) for steps in inputs], np.int32)
+    feeds = _feeds(reference, tokens) | zero_state(reference.graph, len(inputs))
+    feeds[reference.graph.lengths] = np.array([len(steps) for steps in inputs], np.int32)
     return feeds
 
 
 def _feeds(reference: Reference, tokens: NDArray[Any]) -> Feeds:
     """`tokens [batch, time]`, all rows full."""
-    graph = reference.manifest.graph
+    graph = reference.graph
     lengths = np.full(len(tokens), tokens.shape[1], np.int32)
     return {graph.input.name: tokens, graph.lengths: lengths}

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 import onnxruntime as ort
@@ -10,16 +10,23 @@ from numpy.typing import NDArray
 
 from service.artifact.artifact import Artifact, load_artifact
 from service.artifact.labels import softmax
-from service.artifact.manifest import ForecastingOutput, Manifest
+from service.artifact.manifest import ForecastingOutput, GraphSpec
+from service.registry.form import choose_form
+from service.runtime.session import RuntimeConfig
 from tests.load.drive import Answer, Answers
 from tests.load.wire import Probabilities, Request
 from tests.load.workload import Part, Work
+
+Precision = Literal["auto", "float32"]
+"""As in the service's settings: the model's int8 form where that is fast, or never."""
 
 MODELS: dict[Part, str] = {
     "classify": "random-classifier",
     "step": "random-steps",
     "generate": "random-lm",
 }
+NEAR = 1e-4
+"""What an answer may be off: batches of other sizes add in another order."""
 _MAX_CHUNKS = 100
 """Of a session that is followed from its beginning."""
 _START_TOKEN = 0
@@ -33,11 +40,13 @@ class WrongAnswer(Exception):
 class Reference:
     """One model of the folder `models`, its newest version, on one thread."""
 
-    def __init__(self, models: Path, name: str) -> None:
+    def __init__(self, models: Path, name: str, precision: Precision = "float32") -> None:
         newest = max((p for p in (models / name).iterdir() if p.name.isdigit()), key=_number)
         self.artifact: Artifact = load_artifact(newest)
         self.manifest = self.artifact.manifest
-        self.session = open_graph(self.artifact.model_path)
+        config = RuntimeConfig(device="cpu", threads=1, precision=precision)
+        self.graph: GraphSpec = choose_form(self.artifact, config).graph
+        self.session = open_graph(newest / self.graph.file)
 
     @property
     def answer_name(self) -> str:
@@ -46,16 +55,14 @@ class Reference:
 
     def run(self, inputs: NDArray[Any]) -> NDArray[np.float32]:
         """The answer's tensor for one row from the zero state, `[time, ...]` or `[...]`."""
-        graph = self.manifest.graph
         feeds: dict[str, NDArray[Any]] = {
-            graph.input.name: inputs[None].astype(graph.input.dtype),
-            graph.lengths: np.array([len(inputs)], np.int32),
+            self.graph.input.name: inputs[None].astype(self.graph.input.dtype),
+            self.graph.lengths: np.array([len(inputs)], np.int32),
         }
-        feeds |= zero_state(self.manifest, 1)
-        return run_graph(self.session, [self.answer_name], feeds)[0][0]
+        return run_graph(self.session, [self.answer_name], feeds | zero_state(self.graph, 1))[0][0]
 
 
-def check(reference: Reference, work: Work, answers: Answers, *, near: float) -> int:
+def check(reference: Reference, work: Work, answers: Answers, *, near: float = NEAR) -> int:
     """How many rows were compared. Raises WrongAnswer.
 
     `near` is what probabilities, and logits relative to the largest, may be off.
@@ -136,11 +143,11 @@ def run_graph(
     return cast("list[NDArray[Any]]", session.run(names, feeds))
 
 
-def zero_state(manifest: Manifest, rows: int) -> dict[str, NDArray[np.float32]]:
+def zero_state(graph: GraphSpec, rows: int) -> dict[str, NDArray[np.float32]]:
     """By the name of the graph's input."""
     return {
         spec.input: np.zeros([d if isinstance(d, int) else rows for d in spec.shape], np.float32)
-        for spec in manifest.graph.state
+        for spec in graph.state
     }
 
 

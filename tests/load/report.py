@@ -47,11 +47,11 @@ def report(results: Results, contenders: Sequence[Contender]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def conditions_now() -> dict[str, str]:
+def conditions_now(program: str = "tests.load") -> dict[str, str]:
     """Where and when, and which settings were not the defaults."""
     settings = sorted(name for name in os.environ if name.startswith("RECUR_"))
     return {
-        "command": f"`python -m tests.load {' '.join(sys.argv[1:])}`".replace(" `", "`"),
+        "command": f"`python -m {program} {' '.join(sys.argv[1:])}`".replace(" `", "`"),
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "commit": _commit(),
         "machine": f"{os.cpu_count()} cores, {_processor()}, Linux {platform.release()}",

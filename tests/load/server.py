@@ -103,6 +103,11 @@ class Server:
         """Resident, of all its processes; what they share counts for each."""
         return sum(process.resident_bytes for process in processes(self.pid))
 
+    def errors(self) -> list[str]:
+        """Lines of its log, where that is JSON, that tell of an error."""
+        self._log.seek(0)
+        return [line.decode() for line in self._log if b'"level":"error"' in line]
+
     def log_end(self) -> str:
         self._log.seek(0)
         return self._log.read()[-4000:].decode(errors="replace")

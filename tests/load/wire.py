@@ -44,15 +44,16 @@ class Wire(Protocol):
         ...
 
 
-def post(
+def request(
+    method: str,
     path: str,
-    content: bytes,
+    content: bytes = b"",
     *,
     content_type: str = "application/json",
     headers: Sequence[str] = (),
 ) -> bytes:
     lines = [
-        f"POST {path} HTTP/1.1",
+        f"{method} {path} HTTP/1.1",
         "Host: 127.0.0.1",
         f"Content-Type: {content_type}",
         f"Content-Length: {len(content)}",
@@ -62,7 +63,7 @@ def post(
 
 
 def post_json(path: str, body: Mapping[str, Any]) -> bytes:
-    return post(path, compact(body))
+    return request("POST", path, compact(body))
 
 
 def compact(body: Mapping[str, Any]) -> bytes:

@@ -9,7 +9,7 @@ import numpy as np
 from service.artifact.labels import softmax
 from tests.load.models import CHARACTERS
 from tests.load.websocket import masked, upgrade
-from tests.load.wire import Probabilities, Request, Tokens, compact, events, post, post_json
+from tests.load.wire import Probabilities, Request, Tokens, compact, events, post_json, request
 
 _CLASSIFIER, _STEPS, _LANGUAGE = "random-classifier", "random-steps", "random-lm"
 _START_TOKEN = 0
@@ -145,7 +145,8 @@ def _infer(model: str, tokens: Tokens, parameters: dict[str, Any]) -> Request:
         "parameters": {"binary_data_size": tokens.nbytes},
     }
     head = compact({"parameters": {"binary_data_output": True, **parameters}, "inputs": [tensor]})
-    data = post(
+    data = request(
+        "POST",
         f"/v2/models/{model}/infer",
         head + tokens.tobytes(),
         content_type="application/octet-stream",

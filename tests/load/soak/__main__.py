@@ -1,0 +1,59 @@
+"""`python -m tests.load.soak --minutes 30`: mixed load, every answer checked, memory watched."""
+
+from typing import Annotated
+
+import numpy as np
+import typer
+from numpy.typing import NDArray
+
+from tests.load.report import conditions_now
+from tests.load.soak.run import Soak, SoakOptions, soak
+
+_BLOCKED_MS = 20.0
+
+
+def main(
+    minutes: Annotated[float, typer.Option(min=0.01)] = 30.0,
+    clients: Annotated[int, typer.Option(min=1)] = 12,
+    seed: Annotated[int, typer.Option(help="The same seed asks for the same things.")] = 1,
+    float32: Annotated[bool, typer.Option("--float32", help="Never serve int8.")] = False,
+) -> None:
+    """Exits with 1 if a row was lost or an answer wrong."""
+    precision = "float32" if float32 else "auto"
+    done = soak(SoakOptions(minutes * 60, clients, seed, precision))
+    for name, value in conditions_now("tests.load.soak").items():
+        typer.echo(f"- {name}: {value}")
+    typer.echo(f"\n{summary(done)}")
+    for failure in done.failures:
+        typer.echo(f"- {failure}")
+    raise typer.Exit(1 if done.failures else 0)
+
+
+def summary(done: Soak) -> str:
+    """Markdown."""
+    scenes = ", ".join(f"{count:,} {name}" for name, count in sorted(done.scenes.items()))
+    waits, late = done.waits * 1e3, done.late * 1e3
+    memory = done.memory
+    lines = [
+        f"{done.seconds / 60:.1f} minutes: {scenes}",
+        f"{done.asked:,} requests, {done.asked - done.answered:,} without an answer; "
+        f"{done.left:,} more whose clients left",
+        f"{done.checked:,} predictions and tokens compared with the reference, "
+        f"{len(done.failures)} failures",
+        f"memory: {memory.first:.0f} MB after the warm-up, {memory.last:.0f} MB at the end "
+        f"({memory.growth:+.1%}), {memory.most:.0f} MB at most",
+        f"a probe every 50 ms was answered within {_spread(waits)}; "
+        f"{(waits > _BLOCKED_MS).sum():,} of {len(waits):,} above {_BLOCKED_MS:.0f} ms",
+        f"the probe's own timer was late by {_spread(late)}: that is the processors' queue",
+        f"server: {done.server_cores:.2f} cores",
+    ]
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def _spread(milliseconds: NDArray[np.float64]) -> str:
+    p50, p99, most = np.percentile(milliseconds, [50, 99, 100])
+    return f"{p50:.1f} ms (p50), {p99:.1f} ms (p99), {most:.1f} ms at most"
+
+
+if __name__ == "__main__":
+    typer.run(main)

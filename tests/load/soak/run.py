@@ -1,0 +1,141 @@
+"""A soak: many clients at once, each playing random scenes, until the time is up."""
+
+import asyncio
+import shutil
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import uvloop
+from numpy.typing import NDArray
+
+from tests.load.contenders import launch_service
+from tests.load.models import write_models
+from tests.load.reference import Precision, WrongAnswer
+from tests.load.server import ROOT, Server
+from tests.load.soak import scenes, sessions
+from tests.load.soak.client import Client, Unanswered
+from tests.load.soak.expected import Model
+from tests.load.soak.scenes import World
+from tests.load.soak.watch import Memory, Probe, memory_of
+
+Scene = Callable[[World], Awaitable[None]]
+
+_SCENES: tuple[tuple[float, Scene], ...] = (
+    (4.0, scenes.predict),
+    (3.0, sessions.session),
+    (2.0, scenes.generate),
+    (1.0, sessions.bulk),
+    (1.0, scenes.nonsense),
+    (0.5, scenes.leave),
+)
+_WARM_SHARE = 0.1
+_SAMPLE_SECONDS = 1.0
+_MAX_FAILURES = 20
+
+
+@dataclass(frozen=True, slots=True)
+class SoakOptions:
+    seconds: float
+    clients: int = 12
+    seed: int = 1
+    precision: Precision = "auto"
+
+
+@dataclass(slots=True)
+class Soak:
+    """What came of it."""
+
+    seconds: float = 0.0
+    scenes: Counter[str] = field(default_factory=Counter[str])
+    asked: int = 0
+    answered: int = 0
+    left: int = 0
+    checked: int = 0
+    failures: list[str] = field(default_factory=list[str])
+    memory: Memory = field(default_factory=lambda: Memory(0.0, 0.0, 0.0))
+    waits: NDArray[np.float64] = field(default_factory=lambda: np.array([]))
+    """Seconds of each probe's answer."""
+    late: NDArray[np.float64] = field(default_factory=lambda: np.array([]))
+    """Seconds that each probe was late on its own."""
+    server_cores: float = 0.0
+
+
+def soak(options: SoakOptions) -> Soak:
+    """On the published models and random ones together, in the settings of the environment."""
+    with tempfile.TemporaryDirectory(prefix="recur-soak-") as folder:
+        models = Path(folder)
+        write_models(models)
+        for published in (ROOT / "models").iterdir():
+            shutil.copytree(published, models / published.name)
+        names = sorted(path.name for path in models.iterdir())
+        known = [Model(models, name, options.precision) for name in names]
+        settings = {"RECUR_PRECISION": options.precision}
+        with Server(launch_service(models, settings)) as server, Probe(server.port) as probe:
+            done = uvloop.run(_run(server, known, options))
+            done.failures += server.errors()
+        done.waits, done.late = probe.waits, probe.late
+        return done
+
+
+async def _run(server: Server, models: Sequence[Model], options: SoakOptions) -> Soak:
+    done = Soak()
+    worlds = [
+        World(Client(server.port), models, np.random.default_rng([options.seed, number]))
+        for number in range(options.clients)
+    ]
+    offered = await _offered(worlds[0].client)
+    began = time.monotonic()
+    ends = began + options.seconds
+    cpu_began = server.cpu_seconds()
+    memory = asyncio.create_task(_sample_memory(server))
+    async with asyncio.TaskGroup() as group:
+        for world in worlds:
+            group.create_task(_play(world, offered, done, ends=ends))
+    memory.cancel()
+    samples = await memory
+    done.seconds = time.monotonic() - began
+    done.server_cores = (server.cpu_seconds() - cpu_began) / done.seconds
+    done.memory = memory_of(samples[int(len(samples) * _WARM_SHARE) :])
+    for world in worlds:
+        world.client.close()
+        done.asked += world.client.num_asked
+        done.answered += world.client.num_answered
+        done.left += world.client.num_left
+        done.checked += world.num_checked
+    return done
+
+
+async def _offered(client: Client) -> Sequence[tuple[float, Scene]]:
+    """The scenes, without steps in bulk where the server has no such route."""
+    paths = (await client.ask("GET", "/openapi.json")).json()["paths"]
+    return [(w, s) for w, s in _SCENES if s is not sessions.bulk or "/v1/sessions:step" in paths]
+
+
+async def _play(
+    world: World, offered: Sequence[tuple[float, Scene]], done: Soak, *, ends: float
+) -> None:
+    weights = np.array([weight for weight, _ in offered])
+    while time.monotonic() < ends and len(done.failures) < _MAX_FAILURES:
+        _, scene = offered[world.rng.choice(len(offered), p=weights / weights.sum())]
+        try:
+            await scene(world)
+        except (Unanswered, WrongAnswer, LookupError, TypeError, ValueError) as error:
+            # The last three: an answer of another form than the one that was read.
+            done.failures.append(f"{scene.__name__}: {type(error).__name__}: {error}")
+        done.scenes[scene.__name__] += 1
+
+
+async def _sample_memory(server: Server) -> list[float]:
+    """Megabytes, until it is cancelled."""
+    samples: list[float] = []
+    try:
+        while True:
+            samples.append(server.memory_bytes() / 1e6)
+            await asyncio.sleep(_SAMPLE_SECONDS)
+    except asyncio.CancelledError:
+        return samples

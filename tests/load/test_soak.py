@@ -1,0 +1,93 @@
+"""The soak in short, and that it would notice what it is there to notice."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from service.engine.sampling import Draw, SamplingParams, sample, uniform
+from tests.load.models import write_models
+from tests.load.reference import WrongAnswer
+from tests.load.soak.expected import Model, Sampling, may_follow
+from tests.load.soak.run import SoakOptions, soak
+from tests.load.soak.scenes import draw_sampling
+from tests.load.soak.watch import memory_of
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models")
+    write_models(folder)
+    return folder
+
+
+@pytest.mark.slow
+def test_under_mixed_load_no_row_is_lost_and_every_answer_is_right():
+    done = soak(SoakOptions(seconds=20))
+
+    assert done.failures == []
+    assert done.answered == done.asked
+    assert done.left > 0
+    assert done.checked > 1000
+    assert {"predict", "session", "generate", "nonsense", "leave"} <= done.scenes.keys()
+
+
+def test_a_token_is_right_exactly_if_the_service_would_draw_it():
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        logits = rng.normal(0, 3, 50)
+        seen = rng.random(50) < 0.2
+        sampling = draw_sampling(rng)
+        params = SamplingParams(
+            sampling.temperature,
+            sampling.top_k,
+            sampling.top_p,
+            sampling.repetition_penalty,
+            sampling.seed,
+        )
+        (drawn,) = sample(logits[None], [Draw(params, 5, seen)])
+        u = uniform(sampling.seed, 5)
+        right = [
+            token
+            for token in range(50)
+            if may_follow(logits, token, sampling, seen=seen, u=u, near=1e-9)
+        ]
+        assert right == [drawn], sampling
+
+
+def test_a_token_that_rounding_may_have_swapped_with_the_likeliest_is_let_through():
+    logits = np.array([1.0, 5.0, 5.0 + 1e-6])
+    greedy = Sampling(0.0, 0, 1.0, 1.0, 0)
+    seen = np.zeros(3, np.bool_)
+
+    assert may_follow(logits, 1, greedy, seen=seen, u=0.0, near=1e-4)
+    assert not may_follow(logits, 0, greedy, seen=seen, u=0.0, near=1e-4)
+
+
+@pytest.mark.parametrize("name", ["random-lm", "random-steps"])
+def test_a_session_that_forgot_one_chunk_is_noticed(models: Path, name: str):
+    model = Model(models, name)
+    rng = np.random.default_rng(1)
+    chunks = [model.chunk(steps, rng) for steps in (3, 1, 4)]
+    right = [prediction(model, chunks, place) for place in range(3)]
+    forgetful = [*right[:2], prediction(model, chunks[1:], 1)]
+
+    model.check(chunks, right)
+    with pytest.raises(WrongAnswer, match=name):
+        model.check(chunks, forgetful)
+
+
+def test_memory_is_judged_by_its_first_and_its_last_samples():
+    memory = memory_of([100.0] * 20 + [900.0] + [150.0] * 20)
+
+    assert (memory.first, memory.last, memory.most) == (100.0, 150.0, 900.0)
+    assert memory.growth == pytest.approx(0.5)
+
+
+def prediction(model: Model, chunks: list[np.ndarray], place: int) -> dict:
+    """As the service would render it."""
+    figures = model.figures(chunks)[place].tolist()
+    if model.generates:
+        return {"token_log_likelihoods": figures}
+    labels = model.manifest.output.labels
+    return {"probabilities": dict(zip(labels, figures, strict=True))}

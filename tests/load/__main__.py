@@ -1,6 +1,5 @@
 """`python -m tests.load`: the service beside its peers and the machine's limit, in one run."""
 
-import math
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,13 +12,15 @@ from tests.load import resting
 from tests.load.compare import Options, compare
 from tests.load.contenders import Contender
 from tests.load.figures import Results
+from tests.load.integers import add_integers
 from tests.load.models import write_models
 from tests.load.picture import draw
 from tests.load.report import report, write_json
+from tests.load.results import PICTURE, write_section
 from tests.load.workload import Part
 
 _DEFAULTS = Options()
-_OURS = ("ours",)
+_OURS = ("ours", "ours int8")
 _WORKS = (*get_args(Part), "idle", "start")
 
 
@@ -46,10 +47,9 @@ def main(
     ),
     models: Annotated[Path | None, typer.Option(help="Random ones, kept from before.")] = None,
     idle_secs: Annotated[float, typer.Option(min=1.0)] = 20.0,
-    quiet: Annotated[float, typer.Option(help="Repeat where others used more cores.")] = math.inf,
-    json: Annotated[Path | None, typer.Option(help="Write every measurement.")] = None,
-    markdown: Annotated[Path | None, typer.Option(help="Write the tables.")] = None,
-    picture: Annotated[Path | None, typer.Option(help="Draw throughput against latency.")] = None,
+    quiet: Annotated[float, typer.Option(help="Repeat where others used more cores.")] = 0.15,
+    json: Annotated[Path | None, typer.Option(help="Write every measurement there.")] = None,
+    write: Annotated[bool, typer.Option("--write", help="RESULTS.md and its picture.")] = False,
 ) -> None:
     """Rounds in which all take turns; medians, ratios and goals at the end."""
     asked = _works(works)
@@ -66,16 +66,16 @@ def main(
     with tempfile.TemporaryDirectory(prefix="recur-load-") as made:
         if models is None:
             write_models(Path(made))
+            add_integers(Path(made))
         compare(models or Path(made), contenders, options, results=results, say=typer.echo)
     _rest(results, contenders, asked, rounds=rounds, idle_seconds=idle_secs)
     text = report(results, contenders)
     typer.echo(f"\n{text}")
-    if markdown is not None:
-        markdown.write_text(text)
     if json is not None:
         write_json(json, results)
-    if picture is not None:
-        draw(results, picture)
+    if write:
+        write_section("comparison", text)
+        draw(results, PICTURE)
 
 
 def _works(given: str) -> list[str]:

@@ -18,6 +18,7 @@ from tests.load.models import write_models
 from tests.load.picture import draw
 from tests.load.reference import Reference, WrongAnswer, check
 from tests.load.report import report
+from tests.load.results import write_section
 from tests.load.wires import OurWire, PeerWire
 from tests.load.workload import (
     MAX_STEPS,
@@ -159,6 +160,14 @@ def test_a_picture_is_drawn_of_what_there_is(tmp_path: Path):
     draw(results, tmp_path / "picture.png")
 
     assert (tmp_path / "picture.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_section_of_the_page_is_replaced_and_nothing_else(tmp_path: Path):
+    page = tmp_path / "RESULTS.md"
+    page.write_text("above\n<!-- soak -->\n\nold\n\n<!-- end of soak -->\nbelow\n")
+    write_section("soak", "new\n", page)
+
+    assert page.read_text() == ("above\n<!-- soak -->\n\nnew\n\n<!-- end of soak -->\nbelow\n")
 
 
 def test_lengths_are_ragged_and_the_same_for_the_same_seed():

@@ -7,6 +7,7 @@ import typer
 from numpy.typing import NDArray
 
 from tests.load.report import conditions_now
+from tests.load.results import write_section
 from tests.load.soak.run import Soak, SoakOptions, soak
 
 _BLOCKED_MS = 20.0
@@ -16,16 +17,19 @@ def main(
     minutes: Annotated[float, typer.Option(min=0.01)] = 30.0,
     clients: Annotated[int, typer.Option(min=1)] = 12,
     seed: Annotated[int, typer.Option(help="The same seed asks for the same things.")] = 1,
+    write: Annotated[bool, typer.Option("--write", help="RESULTS.md.")] = False,
     float32: Annotated[bool, typer.Option("--float32", help="Never serve int8.")] = False,
 ) -> None:
     """Exits with 1 if a row was lost or an answer wrong."""
     precision = "float32" if float32 else "auto"
     done = soak(SoakOptions(minutes * 60, clients, seed, precision))
-    for name, value in conditions_now("tests.load.soak").items():
-        typer.echo(f"- {name}: {value}")
-    typer.echo(f"\n{summary(done)}")
-    for failure in done.failures:
-        typer.echo(f"- {failure}")
+    conditions = conditions_now("tests.load.soak").items()
+    failures = "\n".join(f"- {failure}" for failure in done.failures)
+    text = "\n".join(f"- {name}: {value}" for name, value in conditions)
+    text += f"\n\n{summary(done)}\n\n{failures}"
+    typer.echo(text)
+    if write:
+        write_section("soak", text)
     raise typer.Exit(1 if done.failures else 0)
 
 

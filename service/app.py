@@ -148,6 +148,7 @@ def front_processes(service: Service, settings: Settings) -> Fronts:
     verbs: dict[str, Verb] = {
         "predict": do.predict,
         "feed": do.feed,
+        "feed_many": do.feed_many,
         "open_session": do.open_session,
         "fork_session": do.fork_session,
         "session": do.session,

@@ -5,20 +5,22 @@ from typing import Any
 import msgspec
 from numpy.typing import NDArray
 
-from service.dataplane.reading import prediction_of, row_of, state_after
+from service.dataplane.reading import prediction_of, read_one, read_to_end, row_of, state_after
 from service.dataplane.replay import digest_of, past_step
-from service.dataplane.types import Chunk, Feed, StepReply
+from service.dataplane.types import Call, Chunk, Feed, StepReply
 from service.engine.continuations import Finished
 from service.engine.engine import Row
 from service.errors import RecurError
+from service.registry.registry import Registry
 from service.registry.served_model import ServedModel
-from service.sessions.checkout import Lease
+from service.sessions.checkout import Lease, checkout
 from service.sessions.session import PastStep
+from service.sessions.store.memory import MemoryStore
 from service.telemetry.metrics import Metrics
 
 
 class Feeding(msgspec.Struct, frozen=True):
-    """Between `begin`, which finds out that there is something to run, and `end`, which commits."""
+    """A chunk that is to run, on a session that was lent for it."""
 
     lease: Lease
     model: ServedModel
@@ -47,19 +49,50 @@ class Feeding(msgspec.Struct, frozen=True):
         return Feed(reply, replayed=False, model=session.model)
 
 
-def begin(
-    lease: Lease, model: ServedModel, chunk: Chunk, *, steps: NDArray[Any], metrics: Metrics
-) -> Feeding | Feed:
-    """The feeding to run, or the reply that was given before. Raises StepMismatch.
+class Feeder:
+    """Advances sessions by chunks."""
 
-    `steps` is the chunk as the model takes it.
-    """
-    session = lease.session
-    # The model is the session's own, so that the bytes alone tell shape and type.
-    digest = digest_of(b"feed", b"raw" if chunk.raw else b"", steps.tobytes())
-    past = past_step(session, chunk.step, digest, metrics)
-    if past is not None:
-        assert isinstance(past.reply, StepReply), "the digest is that of a feed"
-        return Feed(past.reply, replayed=True, model=session.model)
-    row = row_of(model, steps, session.state, raw=chunk.raw)
-    return Feeding(lease, model, steps, row, digest)
+    def __init__(
+        self, registry: Registry, sessions: MemoryStore, *, max_steps: int, metrics: Metrics
+    ) -> None:
+        self._registry = registry
+        self._sessions = sessions
+        self._metrics = metrics
+        self.max_steps = max_steps
+
+    async def feed(self, chunk: Chunk, call: Call, *, param: str = "inputs") -> Feed:
+        """Commits, or leaves the session untouched. `param` names the chunk's inputs."""
+        async with self.lease(chunk, call) as lease:
+            model = self.model_of(lease)
+            steps = await read_one(model, chunk.inputs, param, max_steps=self.max_steps)
+            feeding = self.begin(lease, model, chunk, steps=steps)
+            if isinstance(feeding, Feed):
+                return feeding
+            (end,) = await read_to_end(model, [feeding.row], call)
+            return feeding.end(end)
+
+    def lease(self, chunk: Chunk, call: Call) -> Lease:
+        """Not yet taken. Raises SessionNotFound, Gone."""
+        return checkout(
+            self._sessions, chunk.session_id, tenant=call.tenant, deadline=call.deadline
+        )
+
+    def model_of(self, lease: Lease) -> ServedModel:
+        return self._registry.pinned(lease.session.model, lease.session.version)
+
+    def begin(
+        self, lease: Lease, model: ServedModel, chunk: Chunk, *, steps: NDArray[Any]
+    ) -> Feeding | Feed:
+        """What is to run, or the reply that was given before. Raises StepMismatch.
+
+        `steps` is the chunk as the model takes it.
+        """
+        session = lease.session
+        # The model is the session's own, so that the bytes alone tell shape and type.
+        digest = digest_of(b"feed", b"raw" if chunk.raw else b"", steps.tobytes())
+        past = past_step(session, chunk.step, digest, self._metrics)
+        if past is not None:
+            assert isinstance(past.reply, StepReply), "the digest is that of a feed"
+            return Feed(past.reply, replayed=True, model=session.model)
+        row = row_of(model, steps, session.state, raw=chunk.raw)
+        return Feeding(lease, model, steps, row, digest)

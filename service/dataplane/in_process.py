@@ -13,6 +13,7 @@ class InProcess:
         self.model = plane.model
         self.predict = plane.predict
         self.feed = plane.feed
+        self.feed_many = plane.feed_many
         self.generate = plane.generate
         self.session_generate = plane.session_generate
 

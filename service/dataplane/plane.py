@@ -1,6 +1,5 @@
 """What the service can do, in Python types: every protocol is a codec around this."""
 
-import asyncio
 from collections.abc import AsyncGenerator, Generator, Sequence
 from contextlib import aclosing, contextmanager
 from typing import Any
@@ -10,15 +9,17 @@ from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from service.dataplane import generating
-from service.dataplane.feeding import begin
+from service.dataplane.bulk import feed_all
+from service.dataplane.feeding import Feeder
 from service.dataplane.generating import GenerationEnd
 from service.dataplane.opening import check_fork, check_opening, initial_state
 from service.dataplane.reading import (
     prediction_of,
+    read_all,
+    read_one,
     read_to_end,
     row_of,
     start_state,
-    steps_of,
 )
 from service.dataplane.replay import digest_of, past_step
 from service.dataplane.types import (
@@ -49,8 +50,6 @@ from service.sessions.session import PastStep, Session, SessionState
 from service.sessions.store.memory import MemoryStore
 from service.telemetry.metrics import Metrics
 
-_LONG_TEXT = 10_000
-"""Characters beyond which text is tokenised in a thread; up to here it takes milliseconds."""
 _BYTES_PER_TOKEN = 200
 """About what a generated token takes in a reply: its text and some log probabilities."""
 
@@ -70,6 +69,7 @@ class DataPlane:
         self._sessions = sessions
         self._limits = limits
         self._metrics = metrics
+        self._feeder = Feeder(registry, sessions, max_steps=limits.max_steps, metrics=metrics)
         self._num_streams = 0
 
     def models(self) -> list[ModelInfo]:
@@ -85,15 +85,10 @@ class DataPlane:
     ) -> Predictions:
         """Each sequence from the zero state; one that fails, fails alone."""
         model = self._registry.get(ref)
-        if not inputs:
-            raise InvalidInput("at least one sequence", param="inputs", details={"min": 1})
-        if len(inputs) > self._limits.max_sequences:
-            raise TooLarge(
-                f"{len(inputs)} sequences; RECUR_MAX_SEQUENCES allows {self._limits.max_sequences}",
-                param="inputs",
-                details={"limit": self._limits.max_sequences},
-            )
-        results: list[Any] = await self._read(model, inputs, "inputs")
+        self._check_number(len(inputs), "inputs")
+        named = [(f"inputs[{at}]", value) for at, value in enumerate(inputs)]
+        max_steps = self._limits.max_steps
+        results: list[Any] = await read_all(model, named, max_steps=max_steps)
         places = [at for at, read in enumerate(results) if not isinstance(read, RecurError)]
         start = start_state(model)
         rows = [row_of(model, results[at], start, raw=raw) for at in places]
@@ -158,17 +153,15 @@ class DataPlane:
         raw: bool = False,
     ) -> Feed:
         """Advance the session by `inputs`; commits, or leaves it untouched."""
-        chunk = Chunk(session_id, inputs, step, raw)
-        lease_of = checkout(self._sessions, session_id, tenant=call.tenant, deadline=call.deadline)
-        async with lease_of as lease:
-            session = lease.session
-            model = self._registry.pinned(session.model, session.version)
-            steps = await self._steps(model, inputs, "inputs")
-            feeding = begin(lease, model, chunk, steps=steps, metrics=self._metrics)
-            if isinstance(feeding, Feed):
-                return feeding
-            (end,) = await read_to_end(model, [feeding.row], call)
-            return feeding.end(end)
+        return await self._feeder.feed(Chunk(session_id, inputs, step, raw), call)
+
+    async def feed_many(self, chunks: Sequence[Chunk], *, call: Call) -> list[Feed | RecurError]:
+        """Each chunk as `feed` would; those whose sessions are free step together.
+
+        Chunks of one session run in their order. One that fails, fails alone.
+        """
+        self._check_number(len(chunks), "steps")
+        return await feed_all(self._feeder, chunks, call)
 
     async def session_generate(
         self, session_id: str, request: GenerateRequest, *, call: Call, step: int | None = None
@@ -265,44 +258,23 @@ class DataPlane:
         )
         return reply
 
-    async def _read(
-        self, model: ServedModel, values: Sequence[SequenceInput], param: str
-    ) -> list[NDArray[Any] | RecurError]:
-        """Each sequence as the model takes it, or why it cannot be taken; the n-th is `param[n]`.
-
-        Long texts are read in a thread, while the engine is held: its version must not go away
-        between here and the work.
-        """
-        if not _is_long(values):
-            return self._read_now(model, values, param)
-        with model.engine.hold():
-            return await asyncio.to_thread(self._read_now, model, values, param)
-
-    def _read_now(
-        self, model: ServedModel, values: Sequence[SequenceInput], param: str
-    ) -> list[NDArray[Any] | RecurError]:
-        max_steps = self._limits.max_steps
-        results: list[NDArray[Any] | RecurError] = []
-        for at, value in enumerate(values):
-            try:
-                results.append(steps_of(model, value, max_steps=max_steps, param=f"{param}[{at}]"))
-            except RecurError as error:
-                results.append(error)
-        return results
-
-    async def _steps(self, model: ServedModel, value: SequenceInput, param: str) -> NDArray[Any]:
-        """One sequence as the model takes it. Raises what `steps_of` raises."""
-        max_steps = self._limits.max_steps
-        if not _is_long((value,)):
-            return steps_of(model, value, max_steps=max_steps, param=param)
-        with model.engine.hold():
-            return await asyncio.to_thread(steps_of, model, value, max_steps=max_steps, param=param)
+    def _check_number(self, number: int, param: str) -> None:
+        """Of the sequences in one request."""
+        limit = self._limits.max_sequences
+        if not number:
+            raise InvalidInput("at least one sequence", param=param, details={"min": 1})
+        if number > limit:
+            raise TooLarge(
+                f"{number} sequences; RECUR_MAX_SEQUENCES allows {limit}",
+                param=param,
+                details={"limit": limit},
+            )
 
     async def _prompt(self, model: ServedModel, request: GenerateRequest) -> NDArray[np.int64]:
         generating.text_model(model)
         if request.prompt is None or len(request.prompt) == 0:
             return np.zeros(0, np.int64)
-        return await self._steps(model, request.prompt, "prompt")
+        return await read_one(model, request.prompt, "prompt", max_steps=self._limits.max_steps)
 
     def _session_info(self, session: Session) -> SessionInfo:
         return SessionInfo(
@@ -341,15 +313,6 @@ class DataPlane:
             yield
         finally:
             self._num_streams -= 1
-
-
-def _is_long(values: Sequence[SequenceInput]) -> bool:
-    """Whether the texts among the sequences take a while to be tokenised."""
-    characters = 0
-    for value in values:
-        if isinstance(value, str):
-            characters += len(value)
-    return characters > _LONG_TEXT
 
 
 def _model_info(model: ServedModel) -> ModelInfo:

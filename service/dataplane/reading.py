@@ -1,5 +1,7 @@
 """What a task makes of a sequence: input to rows of the engine, the engine's end to an answer."""
 
+import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -22,12 +24,15 @@ from service.dataplane.types import (
     Prediction,
     SequenceInput,
 )
+from service.engine.collector import Collector
 from service.engine.continuations import Finished, Read, Score
 from service.engine.engine import Row
 from service.errors import InvalidInput, RecurError, TooLarge
 from service.registry.served_model import ServedModel
 from service.sessions.session import SessionState
 
+_LONG_TEXT = 10_000
+"""Characters beyond which text is tokenised in a thread; up to here it takes milliseconds."""
 _MAX_CHARACTERS_PER_STEP = 64
 """Text longer than this many times the steps allowed is refused before it is tokenised."""
 
@@ -65,6 +70,30 @@ def steps_of(
     return steps
 
 
+async def read_one(
+    model: ServedModel, value: SequenceInput, param: str, *, max_steps: int
+) -> NDArray[Any]:
+    """A sequence as the model takes it. Raises what `steps_of` raises."""
+    if not _is_long((value,)):
+        return steps_of(model, value, max_steps=max_steps, param=param)
+    with model.engine.hold():
+        return await asyncio.to_thread(steps_of, model, value, max_steps=max_steps, param=param)
+
+
+async def read_all(
+    model: ServedModel, named: Sequence[tuple[str, SequenceInput]], *, max_steps: int
+) -> list[NDArray[Any] | RecurError]:
+    """Each named sequence as the model takes it, or why it cannot be taken.
+
+    Long texts are read in a thread, while the engine is held: its version must not go away
+    between here and the work.
+    """
+    if not _is_long([value for _, value in named]):
+        return _read_now(model, named, max_steps)
+    with model.engine.hold():
+        return await asyncio.to_thread(_read_now, model, named, max_steps)
+
+
 def row_of(model: ServedModel, steps: NDArray[Any], state: SessionState, *, raw: bool) -> Row:
     """The engine's row that reads `steps` on from `state`.
 
@@ -85,12 +114,16 @@ async def read_to_end(
     model: ServedModel, rows: list[Row], call: Call
 ) -> list[Finished | RecurError]:
     """Submit and wait for every row; leaving early drops them."""
-    collector = model.engine.submit(rows, deadline=call.deadline)
+    return await ends_of(model.engine.submit(rows, deadline=call.deadline))
+
+
+async def ends_of(collector: Collector) -> list[Finished | RecurError]:
+    """Wait for every row; leaving early drops them."""
     try:
         ends = await collector.ends()
     finally:
         collector.close()
-    return [end for end in ends if isinstance(end, Finished | RecurError)]
+    return [end for end in ends if isinstance(end, (Finished, RecurError))]
 
 
 def state_after(finished: Finished, steps: NDArray[Any], before: SessionState) -> SessionState:
@@ -116,6 +149,27 @@ def prediction_of(model: ServedModel, finished: Finished, steps: NDArray[Any]) -
                 token_log_likelihoods=scores,
             )
     return Prediction(answer, len(steps), finished.outputs)
+
+
+def _read_now(
+    model: ServedModel, named: Sequence[tuple[str, SequenceInput]], max_steps: int
+) -> list[NDArray[Any] | RecurError]:
+    results: list[NDArray[Any] | RecurError] = []
+    for param, value in named:
+        try:
+            results.append(steps_of(model, value, max_steps=max_steps, param=param))
+        except RecurError as error:
+            results.append(error)
+    return results
+
+
+def _is_long(values: Sequence[SequenceInput]) -> bool:
+    """Whether the texts among the sequences take a while to be tokenised."""
+    characters = 0
+    for value in values:
+        if isinstance(value, str):
+            characters += len(value)
+    return characters > _LONG_TEXT
 
 
 def _encode(text: Text, value: str, *, max_steps: int, param: str) -> NDArray[np.int64]:

@@ -5,6 +5,7 @@ from typing import Protocol
 
 from service.dataplane.types import (
     Call,
+    Chunk,
     Feed,
     GenerateRequest,
     GenerationEvent,
@@ -14,6 +15,7 @@ from service.dataplane.types import (
     SequenceInput,
     SessionInfo,
 )
+from service.errors import RecurError
 
 
 class Verbs(Protocol):
@@ -36,6 +38,10 @@ class Verbs(Protocol):
         step: int | None = None,
         raw: bool = False,
     ) -> Feed: ...
+
+    async def feed_many(
+        self, chunks: Sequence[Chunk], *, call: Call
+    ) -> list[Feed | RecurError]: ...
 
     def generate(
         self, ref: str, request: GenerateRequest, *, call: Call

@@ -7,6 +7,7 @@ a value of the right type that is out of range is invalid (422).
 import json
 import math
 import re
+from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -14,8 +15,13 @@ import msgspec
 from service.errors import Cancelled, InvalidInput, MalformedRequest, RecurError, TooLarge
 from service.protocols.exchange import Exchange
 from service.protocols.status import UnsupportedMediaType
+from service.protocols.tensors import MEDIA_TYPE
 
+A = TypeVar("A")
 S = TypeVar("S", bound=msgspec.Struct)
+
+JSON = "application/json"
+_TENSORS = MEDIA_TYPE.encode()
 
 LIMIT_SETTING = "RECUR_MAX_BODY_BYTES"
 
@@ -165,16 +171,47 @@ async def read_body(exchange: Exchange, max_bytes: int) -> bytes:
             return b"".join(chunks)
 
 
-def check_json(exchange: Exchange) -> None:
+class Form(Generic[A]):
+    """A body that comes in JSON or in tensors, and means the same in either.
+
+    `of_json` and `of_tensors` raise MalformedRequest or InvalidInput.
+    """
+
+    def __init__(
+        self,
+        decoder: BodyDecoder[S],
+        of_json: Callable[[S], A],
+        of_tensors: Callable[[bytes], A],
+        *,
+        tensors: str,
+    ) -> None:
+        self.decoder: BodyDecoder[Any] = decoder
+        self.of_json: Callable[[Any], A] = of_json
+        self.of_tensors = of_tensors
+        self.tensors = tensors
+        """Which tensors, for the document."""
+
+
+def is_tensors(exchange: Exchange) -> bool:
+    """Whether the body says that it is tensors."""
+    return exchange.headers.get(b"content-type", b"").startswith(_TENSORS)
+
+
+def check_json(exchange: Exchange, *, accepted: tuple[str, ...] = (JSON,)) -> None:
     """Raises UnsupportedMediaType for a body that says it is not JSON, or that it is compressed."""
     if exchange.headers.get(b"content-type", b"") not in _JSON_HEADERS:
         media_type = exchange.header(b"content-type").partition(";")[0].strip().lower()
         if media_type.encode() not in _JSON_HEADERS and not media_type.endswith("+json"):
             raise UnsupportedMediaType(
-                f"the body is {media_type!r}; application/json is read",
+                f"the body is {media_type!r}; what is read is {' or '.join(accepted)}",
                 param="Content-Type",
-                details={"sent": media_type, "accepted": ["application/json"]},
+                details={"sent": media_type, "accepted": accepted},
             )
+    check_identity(exchange)
+
+
+def check_identity(exchange: Exchange) -> None:
+    """Raises UnsupportedMediaType for a body that says that it is compressed."""
     encoding = exchange.header(b"content-encoding").strip().lower()
     if encoding not in ("identity", ""):
         raise UnsupportedMediaType(

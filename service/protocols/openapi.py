@@ -6,8 +6,10 @@ from typing import Any
 
 import msgspec
 
+from service.protocols.body import JSON, BodyDecoder, Form
 from service.protocols.edge import REQUEST_ID_HEADER
 from service.protocols.operation import DEADLINE_HEADER, Operation
+from service.protocols.tensors import MEDIA_TYPE
 
 _REF = "#/components/schemas/{name}"
 
@@ -69,7 +71,7 @@ class _Schemas:
         for operation in operations:
             types.extend(operation.replies.values())
             if operation.body is not None:
-                types.append(operation.body.shape)
+                types.append(_decoder(operation.body).shape)
         types = list(dict.fromkeys(types))
         schemas, self.components = msgspec.json.schema_components(types, ref_template=_REF)
         self._of = dict(zip(types, schemas, strict=True))
@@ -86,11 +88,19 @@ def _page(operation: Operation, schemas: _Schemas) -> dict[str, Any]:
         "responses": _responses(operation, schemas),
     }
     if operation.body is not None:
-        content = {"application/json": {"schema": schemas.of(operation.body.shape)}}
-        page["requestBody"] = {"required": operation.body.required, "content": content}
+        decoder = _decoder(operation.body)
+        content: dict[str, Any] = {JSON: {"schema": schemas.of(decoder.shape)}}
+        if isinstance(operation.body, Form):
+            schema = {"type": "string", "format": "binary", "description": operation.body.tensors}
+            content[MEDIA_TYPE] = {"schema": schema}
+        page["requestBody"] = {"required": decoder.required, "content": content}
     if operation.needs_key:
         page["security"] = [{"key": []}, {}]  # {}: a service without keys is open
     return page
+
+
+def _decoder(body: BodyDecoder[Any] | Form[Any]) -> BodyDecoder[Any]:
+    return body.decoder if isinstance(body, Form) else body
 
 
 def _parameters(operation: Operation) -> list[dict[str, Any]]:

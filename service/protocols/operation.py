@@ -11,14 +11,24 @@ from service.dataplane.types import Call
 from service.dataplane.verbs import Verbs
 from service.errors import InvalidInput, MalformedRequest
 from service.protocols.auth import Authenticator
-from service.protocols.body import BodyDecoder, check_json, read_body
+from service.protocols.body import (
+    JSON,
+    BodyDecoder,
+    Form,
+    check_identity,
+    check_json,
+    is_tensors,
+    read_body,
+)
 from service.protocols.exchange import Exchange
 from service.protocols.health import Health
 from service.protocols.presence import Presence
 from service.protocols.reply import Answer
 from service.protocols.sse import PING_SECONDS
+from service.protocols.tensors import MEDIA_TYPE
 from service.telemetry.requests import Exposition
 
+A = TypeVar("A")
 S = TypeVar("S", bound=msgspec.Struct)
 T = TypeVar("T")
 
@@ -67,6 +77,15 @@ class Front:
         check_json(exchange)
         return decoder.decode(await read_body(exchange, self.config.max_body_bytes))
 
+    async def ask(self, exchange: Exchange, form: Form[A]) -> A:
+        """The request's body, in whichever form it came."""
+        if is_tensors(exchange):
+            check_identity(exchange)
+            return form.of_tensors(await read_body(exchange, self.config.max_body_bytes))
+        check_json(exchange, accepted=(JSON, MEDIA_TYPE))
+        body = await read_body(exchange, self.config.max_body_bytes)
+        return form.of_json(form.decoder.decode(body))
+
     def call(self, exchange: Exchange, *, deadline_ms: float | None = None) -> Call:
         """Who asks, and until when: by the body, else by the header, else by the configuration."""
         assert exchange.tenant is not None
@@ -99,7 +118,7 @@ class Operation:
     """By media type, the type of the body: a msgspec Struct, or str."""
     failures: tuple[int, ...]
     status: int = 200
-    body: BodyDecoder[Any] | None = None
+    body: BodyDecoder[Any] | Form[Any] | None = None
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
     """Headers of the reply worth knowing, with what they say."""
     needs_key: bool = True

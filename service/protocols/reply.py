@@ -11,6 +11,7 @@ import orjson
 from service.errors import RecurError
 from service.protocols.exchange import Exchange
 from service.protocols.status import error_body, error_headers, status_of
+from service.protocols.tensors import MEDIA_TYPE, Tensors, dump
 
 LINGER_SECONDS = 2.0
 
@@ -20,6 +21,8 @@ Headers = tuple[tuple[bytes, bytes], ...]
 
 JSON = "application/json"
 _JSON_TYPE = (b"content-type", JSON.encode())
+_TENSORS = MEDIA_TYPE.encode()
+_TENSORS_TYPE = (b"content-type", _TENSORS)
 
 
 class Answer(Protocol):
@@ -72,6 +75,15 @@ def to_json(content: Any) -> bytes:
 
 def json_reply(content: Any, *, status: int = 200, headers: Headers = ()) -> Reply:
     return Reply(to_json(content), status, (_JSON_TYPE, *headers))
+
+
+def wants_tensors(exchange: Exchange) -> bool:
+    """Whether the client asks for its answer in tensors."""
+    return _TENSORS in exchange.headers.get(b"accept", b"")
+
+
+def tensors_reply(tensors: Tensors, *, headers: Headers = ()) -> Reply:
+    return Reply(dump(tensors), headers=(_TENSORS_TYPE, *headers))
 
 
 def error_reply(error: RecurError) -> Reply:

@@ -1,4 +1,4 @@
-"""One end of the socket between two processes: all messages of a turn of the loop are one write."""
+"""One end of the socket between two processes: what is said in one turn goes together."""
 
 import asyncio
 import struct
@@ -8,6 +8,8 @@ from typing import cast
 from service.remote.messages import Message, dumps, loads
 
 _HEAD = struct.Struct("<I")
+_MANY = 16
+"""Messages that are written before the turn of the loop is over: the other end may begin."""
 
 
 class Link(asyncio.Protocol):
@@ -32,9 +34,11 @@ class Link(asyncio.Protocol):
         if not self._waiting:
             self._loop.call_soon(self.flush)
         self._waiting.append(message)
+        if len(self._waiting) >= _MANY:
+            self.flush()
 
     def flush(self) -> None:
-        """Now, rather than at the end of the turn."""
+        """Now, rather than at the end of the turn; nothing, where nothing waits."""
         messages, self._waiting = self._waiting, []
         if messages and self._transport is not None:
             data = dumps(messages)

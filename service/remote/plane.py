@@ -7,6 +7,7 @@ from typing import Any
 
 from service.dataplane.types import (
     Call,
+    Chunk,
     Feed,
     GenerateRequest,
     GenerationEvent,
@@ -98,6 +99,9 @@ class RemotePlane:
         raw: bool = False,
     ) -> Feed:
         return await self._ask("feed", session_id, inputs, call=call, step=step, raw=raw)
+
+    async def feed_many(self, chunks: Sequence[Chunk], *, call: Call) -> list[Feed | RecurError]:
+        return await self._ask("feed_many", chunks, call=call)
 
     async def open_session(self, ref: str, request: OpenRequest, *, call: Call) -> SessionInfo:
         return await self._ask("open_session", ref, request, call=call)

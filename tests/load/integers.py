@@ -2,11 +2,10 @@
 
 from pathlib import Path
 
-from training.export.quantize import next_manifest, quantize
-
 from service.artifact.artifact import load_artifact, save_artifact
 from service.artifact.manifest import MANIFEST_FILE
 from tests.load.reference import MODELS
+from training.export.quantize import next_manifest, quantize
 
 
 def add_integers(models: Path) -> None:

@@ -7,10 +7,16 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from service.dataplane.types import GenerateRequest, OpenRequest, SequenceInput
+from service.dataplane.types import Chunk, GenerateRequest, OpenRequest, SequenceInput
 from service.errors import InvalidInput, RecurError
 from service.protocols.body import UNREADABLE, unreadable, validation_error
-from service.protocols.native.schemas import GenerateBody, OpenBody
+from service.protocols.native.schemas import (
+    GenerateBody,
+    OpenBody,
+    PredictBody,
+    StepBody,
+    StepsBody,
+)
 
 _TEXT = msgspec.json.Decoder(str)
 _IDS = msgspec.json.Decoder(list[int])
@@ -25,6 +31,47 @@ _TENSORS = (
 """By rank: a type that is known beforehand is read in one pass."""
 
 _OPENING = re.compile(rb"(?:\[\s*)*")
+
+
+class PredictAsk(msgspec.Struct, frozen=True):
+    """What a request for predictions asks, in whichever form it came."""
+
+    inputs: list[SequenceInput]
+    raw: bool = False
+    deadline_ms: float | None = None
+
+
+class StepAsk(msgspec.Struct, frozen=True):
+    """What a request for a session's step asks."""
+
+    inputs: SequenceInput
+    step: int | None = None
+    raw: bool = False
+    deadline_ms: float | None = None
+
+
+class StepsAsk(msgspec.Struct, frozen=True):
+    """What a request for many sessions' steps asks."""
+
+    chunks: list[Chunk]
+    deadline_ms: float | None = None
+
+
+def read_predict(body: PredictBody) -> PredictAsk:
+    inputs = [read_sequence(raw, f"inputs[{index}]") for index, raw in enumerate(body.inputs)]
+    return PredictAsk(inputs, body.raw, body.deadline_ms)
+
+
+def read_step(body: StepBody) -> StepAsk:
+    return StepAsk(read_sequence(body.inputs, "inputs"), body.step, body.raw, body.deadline_ms)
+
+
+def read_steps(body: StepsBody) -> StepsAsk:
+    chunks = [
+        Chunk(row.session_id, read_sequence(row.inputs, f"steps[{at}].inputs"), row.step, row.raw)
+        for at, row in enumerate(body.steps)
+    ]
+    return StepsAsk(chunks, body.deadline_ms)
 
 
 def read_sequence(raw: msgspec.Raw, param: str) -> SequenceInput:

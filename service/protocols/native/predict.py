@@ -1,23 +1,26 @@
 """One or many ragged sequences in, an answer or an error for each of them out."""
 
-from service.protocols.body import BodyDecoder
+from service.protocols.body import BodyDecoder, Form
 from service.protocols.exchange import Exchange
-from service.protocols.native import render
-from service.protocols.native.codec import read_sequence
-from service.protocols.native.schemas import PredictBody, PredictReply
+from service.protocols.native import binary, codec, render
+from service.protocols.native.schemas import PredictBody, PredictReply, tensors
 from service.protocols.operation import Front, Operation
-from service.protocols.reply import Reply, json_reply
+from service.protocols.reply import JSON, Reply, json_reply, tensors_reply, wants_tensors
+from service.protocols.tensors import MEDIA_TYPE
 
-_BODY = BodyDecoder(PredictBody)
+_FORM = Form(
+    BodyDecoder(PredictBody), codec.read_predict, binary.read_predict, tensors=binary.PREDICT
+)
 
 
 async def predict(front: Front, exchange: Exchange) -> Reply:
-    body = await front.read(exchange, _BODY)
-    sequences = [read_sequence(raw, f"inputs[{index}]") for index, raw in enumerate(body.inputs)]
-    call = front.call(exchange, deadline_ms=body.deadline_ms)
-    work = front.plane.predict(exchange.params["model"], sequences, call=call, raw=body.raw)
+    ask = await front.ask(exchange, _FORM)
+    call = front.call(exchange, deadline_ms=ask.deadline_ms)
+    work = front.plane.predict(exchange.params["model"], ask.inputs, call=call, raw=ask.raw)
     result = await front.finish(exchange, work)
     exchange.model = result.model
+    if wants_tensors(exchange) and (answer := binary.predictions(result)) is not None:
+        return tensors_reply(answer)
     return json_reply(render.predictions(result))
 
 
@@ -28,9 +31,9 @@ OPERATIONS = (
         path="/v1/models/{model}/predict",
         endpoint=predict,
         summary="Predict one or many sequences, each from the zero state",
-        replies={"application/json": PredictReply},
+        replies={JSON: PredictReply, MEDIA_TYPE: tensors(binary.PREDICTIONS)},
         failures=(400, 401, 404, 413, 415, 422, 429, 499, 500, 503, 504),
-        body=_BODY,
+        body=_FORM,
         begins_work=True,
     ),
 )

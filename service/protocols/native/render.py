@@ -1,10 +1,13 @@
 """The data plane's values to the JSON of a reply. Pure: the same value gives the same bytes."""
 
+from collections.abc import Sequence
 from typing import Any, assert_never
 
 from service.dataplane.types import (
     Choice,
+    Chunk,
     Classification,
+    Feed,
     Forecast,
     GenerationDone,
     GenerationEvent,
@@ -27,11 +30,7 @@ from service.sessions.clock import iso
 
 def predictions(result: Predictions) -> dict[str, Any]:
     """Raises the first error where every sequence failed."""
-    answered = [row for row in result.results if isinstance(row, Prediction)]
-    if not answered:
-        first = result.results[0]
-        assert isinstance(first, RecurError)
-        raise first
+    raise_if_all_failed(result.results)
     return {
         "model": result.model,
         "version": result.version,
@@ -41,9 +40,34 @@ def predictions(result: Predictions) -> dict[str, Any]:
         ],
         "usage": {
             "sequences": len(result.results),
-            "steps": sum(row.steps for row in answered),
+            "steps": sum([row.steps for row in result.results if isinstance(row, Prediction)]),
         },
     }
+
+
+def feeds(chunks: list[Chunk], results: list[Feed | RecurError]) -> dict[str, Any]:
+    """Raises the first error where every chunk failed."""
+    raise_if_all_failed(results)
+    rows: list[dict[str, Any]] = []
+    steps = 0
+    for chunk, result in zip(chunks, results, strict=True):
+        if isinstance(result, RecurError):
+            rows.append({"session_id": chunk.session_id} | error_body(result))
+            continue
+        row = step_reply(result.reply)
+        if result.replayed:
+            row["replayed"] = True
+        else:
+            steps += result.reply.prediction.steps
+        rows.append(row)
+    return {"results": rows, "usage": {"chunks": len(rows), "steps": steps}}
+
+
+def raise_if_all_failed(results: Sequence[object]) -> None:
+    """An answer in which nothing succeeded is its first error."""
+    first = results[0]
+    if isinstance(first, RecurError) and all(isinstance(row, RecurError) for row in results):
+        raise first
 
 
 def prediction(value: Prediction) -> dict[str, Any]:

@@ -53,6 +53,18 @@ class StepBody(msgspec.Struct, forbid_unknown_fields=True):
     raw: bool = False
 
 
+class ChunkBody(msgspec.Struct, forbid_unknown_fields=True):
+    session_id: str
+    inputs: Sequence
+    step: Step | None = None
+    raw: bool = False
+
+
+class StepsBody(msgspec.Struct, forbid_unknown_fields=True):
+    steps: Annotated[list[ChunkBody], Meta(min_length=1)]
+    deadline_ms: Milliseconds | None = None
+
+
 class GenerateBody(msgspec.Struct, forbid_unknown_fields=True):
     prompt: str | list[int] | None = None
     max_tokens: Annotated[int, Meta(ge=1, le=_INT64_MAX)] | None = None
@@ -122,6 +134,27 @@ class StepReply(msgspec.Struct):
     expires_at: str
 
 
+class ChunkReply(msgspec.Struct, omit_defaults=True):
+    """As a step's own reply; or, of a chunk that failed, its session and the error."""
+
+    session_id: str
+    step: int | UnsetType = UNSET
+    prediction: Prediction | UnsetType = UNSET
+    expires_at: str | UnsetType = UNSET
+    replayed: bool | UnsetType = UNSET
+    error: dict[str, Any] | UnsetType = UNSET
+
+
+class StepsUsage(msgspec.Struct):
+    chunks: int
+    steps: int
+
+
+class StepsReply(msgspec.Struct):
+    results: list[ChunkReply]
+    usage: StepsUsage
+
+
 class TokenLogprob(msgspec.Struct):
     token: str
     logprob: float
@@ -149,6 +182,12 @@ class GenerateReply(msgspec.Struct):
     session_id: str | UnsetType = UNSET
     step: int | UnsetType = UNSET
     expires_at: str | UnsetType = UNSET
+
+
+def tensors(meaning: str) -> Any:
+    """A body of tensors; `meaning` says which, for the document."""
+    schema = {"type": "string", "format": "binary"}
+    return Annotated[Any, Meta(description=meaning, extra_json_schema=schema)]
 
 
 EventStream = Annotated[

@@ -1,37 +1,21 @@
-"""Sessions: open, step, look, copy, end. A step answers the same whenever it is asked again."""
+"""Sessions: open, look, copy, end."""
 
 from service.dataplane.types import SessionInfo
 from service.protocols.body import BodyDecoder
 from service.protocols.exchange import Exchange
 from service.protocols.native import render
-from service.protocols.native.codec import read_open, read_sequence
-from service.protocols.native.replayed import REPLAYED_HEADERS, replayed
+from service.protocols.native.codec import read_open
 from service.protocols.native.schemas import (
     ForkBody,
     OpenBody,
     SessionList,
     SessionReply,
-    StepBody,
-    StepReply,
 )
 from service.protocols.operation import Front, Operation
 from service.protocols.reply import Reply, json_reply
 
-_STEP_BODY = BodyDecoder(StepBody)
 _OPEN_BODY = BodyDecoder(OpenBody, empty=b"{}")
 _FORK_BODY = BodyDecoder(ForkBody, empty=b"{}")
-
-
-async def step(front: Front, exchange: Exchange) -> Reply:
-    body = await front.read(exchange, _STEP_BODY)
-    chunk = read_sequence(body.inputs, "inputs")
-    call = front.call(exchange, deadline_ms=body.deadline_ms)
-    session_id = exchange.params["session_id"]
-    work = front.plane.feed(session_id, chunk, call=call, step=body.step, raw=body.raw)
-    feed = await front.finish(exchange, work)
-    exchange.model = feed.model
-    headers = replayed(feed.replayed)
-    return json_reply(render.step_reply(feed.reply), headers=headers)
 
 
 async def open_session(front: Front, exchange: Exchange) -> Reply:
@@ -80,18 +64,6 @@ _SESSION_REPLY = {"application/json": SessionReply}
 _LOCATION = {"Location": "The session's path"}
 
 OPERATIONS = (
-    Operation(
-        name="step_session",
-        method="POST",
-        path="/v1/sessions/{session_id}/steps",
-        endpoint=step,
-        summary="Advance a session by one chunk of a sequence",
-        replies={"application/json": StepReply},
-        failures=(400, 401, 404, 409, 410, 413, 415, 422, 429, 499, 500, 503, 504),
-        headers=REPLAYED_HEADERS,
-        body=_STEP_BODY,
-        begins_work=True,
-    ),
     Operation(
         name="open_session",
         method="POST",

@@ -26,6 +26,7 @@ from service.dataplane.types import (
     SequenceInput,
     TextPiece,
 )
+from service.engine.cost import CostModel
 from service.engine.engine import Engine, EngineConfig
 from service.engine.pool import Pool
 from service.engine.scheduler import SchedulerConfig
@@ -139,6 +140,10 @@ class Serving:
         return self.collectors.get_sample_value(f"recur_{name}", labels) or 0.0
 
 
+ON_THREADS = CostModel(call=1.0, step=0.0, row=0.0, row_step=1e-6)
+"""Calls so dear that none is made on the event loop: a test may block them."""
+
+
 @asynccontextmanager
 async def serving(
     artifacts: Iterable[Artifact] = (),
@@ -166,6 +171,7 @@ async def serving(
             name=name,
             whole=not artifact.manifest.causal,
             metrics=metrics,
+            cost=ON_THREADS,
         )
         verified = VerifiedModel(artifact, runtime, "cpu", 0.0, 0.0)
         served[name] = ServedModel(verified, engine, 0.0)

@@ -1,6 +1,7 @@
 """The engine's thread with the running-total model: what one caller gets, and what others do."""
 
 import asyncio
+import threading
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,6 +14,7 @@ from prometheus_client import CollectorRegistry
 
 from service.engine.collector import Arrival, Collector
 from service.engine.continuations import Finished, Read
+from service.engine.cost import CostModel
 from service.engine.engine import Engine, EngineConfig, Row
 from service.engine.pool import Pool
 from service.engine.scheduler import SchedulerConfig
@@ -26,13 +28,24 @@ SMALL = EngineConfig(
 )
 
 
+ON_THREADS = CostModel(call=1.0, step=0.0, row=0.0, row_step=1e-6)
+"""Calls so dear that none is made on the event loop: a test may block them."""
+ON_LOOP = CostModel(call=1e-6, step=0.0, row=0.0, row_step=1e-6)
+
+
 @asynccontextmanager
 async def running(
-    runtime: RunningTotal, config: EngineConfig = SMALL, *, whole: bool = False
+    runtime: RunningTotal,
+    config: EngineConfig = SMALL,
+    *,
+    whole: bool = False,
+    cost: CostModel = ON_THREADS,
 ) -> AsyncIterator[Engine]:
     metrics = Metrics(CollectorRegistry())
     pool = Pool(config.num_workers)
-    engine = Engine(runtime, config, pool=pool, name="total", whole=whole, metrics=metrics)
+    engine = Engine(
+        runtime, config, pool=pool, name="total", whole=whole, metrics=metrics, cost=cost
+    )
     try:
         yield engine
     finally:
@@ -57,13 +70,18 @@ values = st.lists(st.integers(-1000, 1000), min_size=1, max_size=30)
 
 
 @settings(deadline=None, max_examples=60, suppress_health_check=list(HealthCheck))
-@given(st.lists(values, min_size=1, max_size=20), st.booleans(), st.integers(1, 3))
+@given(
+    st.lists(values, min_size=1, max_size=20),
+    st.booleans(),
+    st.integers(1, 3),
+    st.sampled_from([ON_THREADS, ON_LOOP]),
+)
 async def test_no_row_is_touched_by_its_company_its_chunks_or_its_padding(
-    rows: list[list[int]], whole: bool, num_workers: int
+    rows: list[list[int]], whole: bool, num_workers: int, cost: CostModel
 ) -> None:
     runtime = RunningTotal()
     config = EngineConfig(SMALL.scheduler, num_workers=num_workers)
-    async with running(runtime, config, whole=whole) as engine:
+    async with running(runtime, config, whole=whole, cost=cost) as engine:
         totals = await asyncio.gather(*(total(engine, runtime, one) for one in rows))
     assert totals == [sum(one) for one in rows]
 
@@ -190,6 +208,31 @@ async def test_a_slow_reader_gets_everything_merged() -> None:
         collector.put(Arrival(0, item, done=item == 2))
     assert [arrival.item for arrival in await collector.take()] == [0, 1, 2]
     assert await collector.take() == []
+
+
+async def test_short_single_steps_are_made_on_the_loop_and_all_else_on_threads() -> None:
+    threads: dict[int, set[str]] = {}
+
+    def note(step: StepInput) -> None:
+        threads.setdefault(step.values.shape[1], set()).add(threading.current_thread().name)
+
+    runtime = RunningTotal(on_step=note)
+    async with running(runtime, cost=ON_LOOP) as engine:
+        assert await total(engine, runtime, [5]) == 5
+        assert await total(engine, runtime, [5, 6]) == 11
+    assert threads == {1: {threading.main_thread().name}, 2: {"engine-0"}}
+
+
+async def test_a_step_that_fails_on_the_loop_leaves_the_loop_and_the_engine_running() -> None:
+    def break_on_666(step: StepInput) -> None:
+        if (step.values == 666).any():
+            raise ValueError("boom")
+
+    runtime = RunningTotal(on_step=break_on_666)
+    async with running(runtime, cost=ON_LOOP) as engine:
+        (error,) = await engine.submit([row([666], runtime)], deadline=None).ends()
+        assert isinstance(error, ModelFailed)
+        assert await total(engine, runtime, [7]) == 7
 
 
 async def test_the_loop_is_free_while_a_step_runs() -> None:

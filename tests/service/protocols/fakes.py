@@ -22,6 +22,7 @@ from service.dataplane.plane import DataPlane
 from service.dataplane.types import (
     Call,
     Choice,
+    Chunk,
     Feed,
     Forecast,
     GenerateRequest,
@@ -168,6 +169,18 @@ class FakeDataPlane(DataPlane):
         self._past[session_id, info.step] = reply
         self._live[session_id] = (call.tenant, replace(info, step=reply.step))
         return Feed(reply, replayed=False, model="sums")
+
+    async def feed_many(self, chunks: Sequence[Chunk], *, call: Call) -> list[Feed | RecurError]:
+        results: list[Feed | RecurError] = []
+        for chunk in chunks:
+            try:
+                feed = await self.feed(
+                    chunk.session_id, chunk.inputs, call=call, step=chunk.step, raw=chunk.raw
+                )
+                results.append(feed)
+            except RecurError as error:
+                results.append(error)
+        return results
 
     async def session_generate(
         self, session_id: str, request: GenerateRequest, *, call: Call, step: int | None = None

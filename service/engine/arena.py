@@ -13,6 +13,8 @@ from service.runtime.base import BatchState, State, host_state
 from service.runtime.state import stack
 
 _FIRST_SLOTS = 64
+_NOWHERE = 0
+"""A slot that no row owns."""
 
 
 class Arena:
@@ -75,14 +77,16 @@ class Arena:
             self._owners, self._free = [], []
 
     def _scatter_kept(self) -> None:
-        """Only of rows that somebody waits for: the others are never loaded again."""
-        places = [place for place, row in enumerate(self._kept_rows) if not row.dropped]
-        if places:
-            rows = [self._kept_rows[place] for place in places]
-            slots = [self._slot(row) for row in rows]
+        """In one piece for each tensor: rows that nobody waits for go where nothing is read.
+
+        NumPy lets other threads run in each of its larger operations, and the way back may be
+        long: few operations are worth more here than few bytes.
+        """
+        if any(not row.dropped for row in self._kept_rows):
+            slots = [_NOWHERE if row.dropped else self._slot(row) for row in self._kept_rows]
             kept = host_state(self._kept)
             for slab, array, axis in zip(self._slab, kept, self._axes, strict=True):
-                slab[_at(slots, axis)] = array[_at(places, axis)]
+                slab[_at(slots, axis)] = array
         self._kept_rows, self._kept = [], ()
 
     def _slot(self, row: Sequence) -> int:
@@ -106,7 +110,7 @@ class Arena:
                 for slab, new, axis in zip(self._slab, self._slots(more), self._axes, strict=True)
             ]
             self._owners.extend([None] * more)
-            self._free.extend(range(count, count + more))
+            self._free.extend(range(max(count, _NOWHERE + 1), count + more))
 
     def _slots(self, count: int) -> list[NDArray[np.float32]]:
         """Room for `count` rows, an array for each tensor, the rows on its batch axis."""

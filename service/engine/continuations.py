@@ -29,8 +29,12 @@ class Finished:
 
     @property
     def state(self) -> State:
-        """A copy of its own, made when asked for: most answers need none."""
-        return own(self.end.state)
+        """A copy of its own: most answers need none. Raises StateNotFinite.
+
+        Looked at here and not after each call: what no number of the answer shows does no harm
+        until a state is kept, and NaN does not heal meanwhile.
+        """
+        return finite_state(self.end)
 
 
 class Read:
@@ -51,9 +55,9 @@ class Read:
         return [continuation._accept(row) for continuation, row in rows]
 
     def _accept(self, row: RowOutput) -> Advance:
-        if error := not_finite(row):
-            return Advance(error=error)
         outputs = row.outputs
+        if error := not_finite(outputs, row):
+            return Advance(error=error)
         self._keep(outputs)
         if not row.exhausted:
             return Advance()
@@ -114,13 +118,25 @@ class Score(Read):
         return Finished(last, row, self._whole_outputs(), token_log_likelihoods=scores)
 
 
-def not_finite(row: RowOutput) -> RecurError | None:
+def finite_state(row: RowOutput) -> State:
+    """A copy of the row's state that may be kept. Raises StateNotFinite."""
+    state = own(row.state)
+    if not is_finite(state):
+        raise _state_not_finite()
+    return state
+
+
+def not_finite(outputs: dict[str, NDArray[np.float32]], row: RowOutput) -> RecurError | None:
     """What to tell a row whose numbers left the finite: it fails, its neighbours do not."""
-    if row.finite:
+    if is_finite(outputs.values()):
         return None
     if not is_finite(row.state):
-        return StateNotFinite(
-            "the step would leave NaN or infinity in the state; the inputs are too large",
-            param="inputs",
-        )
+        return _state_not_finite()
     return InvalidInput("the model's output is not finite for this input", param="inputs")
+
+
+def _state_not_finite() -> StateNotFinite:
+    return StateNotFinite(
+        "the step would leave NaN or infinity in the state; the inputs are too large",
+        param="inputs",
+    )

@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from service.artifact.labels import log_softmax
 from service.artifact.text import Text, TextStream
-from service.engine.continuations import not_finite
+from service.engine.continuations import finite_state, not_finite
 from service.engine.row_output import RowOutput
 from service.engine.sampling import Draw, SamplingParams, likeliest, sample
 from service.engine.sequence import Advance
 from service.runtime.base import State
-from service.runtime.state import own
+from service.runtime.state import is_finite
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +46,13 @@ class GenerationFinished:
     """Tokens sampled in all, those of a stop string included."""
     last_token: int
     """Sampled but not yet fed to the network: the next input."""
-    state: State
-    """After every token but the last."""
+    end: RowOutput
+    """What the last call gave."""
+
+    @property
+    def state(self) -> State:
+        """A copy of its own, after every token but the last. Raises StateNotFinite."""
+        return finite_state(self.end)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,30 +129,37 @@ class Generate:
     @classmethod
     def accept(cls, rows: Rows[tuple[Self, RowOutput]]) -> list[Advance]:
         """Sample all rows that have consumed their inputs together."""
-        advances = [Advance(error=not_finite(row)) for _, row in rows]
-        ready = [
-            index
-            for index, (_, row) in enumerate(rows)
-            if row.exhausted and advances[index].error is None
-        ]
-        if not ready:
-            return advances
-        choosers = [rows[index][0] for index in ready]
         batch = rows[0][1].batch
-        places = np.array([rows[index][1].place for index in ready])
-        outputs = batch.given.outputs[choosers[0]._params.logits]  # [batch, time, vocab]
-        logits = outputs[places, batch.lengths[places] - 1]  # [ready rows, vocab]
+        places = np.array([row.place for _, row in rows])
+        outputs = batch.given.outputs[rows[0][0]._params.logits]  # [batch, time, vocab]
+        logits = outputs[places, batch.lengths[places] - 1]  # [rows, vocab]
+        if is_finite((logits,)):
+            return cls._sample(rows, logits)
+        advances = [Advance(error=not_finite(row.outputs, row)) for _, row in rows]
+        sane = [place for place, advance in enumerate(advances) if advance.error is None]
+        if sane:
+            sampled = cls._sample([rows[place] for place in sane], logits[sane])
+            for place, advance in zip(sane, sampled, strict=True):
+                advances[place] = advance
+        return advances
+
+    @classmethod
+    def _sample(
+        cls, rows: Rows[tuple[Self, RowOutput]], logits: NDArray[np.float32]
+    ) -> list[Advance]:
+        """`logits [rows, vocab]`, finite."""
+        choosers = [chooser for chooser, _ in rows]
         if all(chooser._is_greedy for chooser in choosers):
             tokens = likeliest(logits)
         else:
             tokens = sample(logits, [chooser._draw() for chooser in choosers])
-        for place, (index, token) in enumerate(zip(ready, tokens.tolist(), strict=True)):
-            continuation, row = rows[index]
-            reason = continuation._take(token, logits[place])
+        advances: list[Advance] = []
+        for place, ((chooser, row), token) in enumerate(zip(rows, tokens.tolist(), strict=True)):
+            reason = chooser._take(token, logits[place])
             if reason is None:
-                advances[index] = continuation._go_on(tokens[place : place + 1])
+                advances.append(chooser._go_on(tokens[place : place + 1]))
             else:
-                advances[index] = continuation._finish(reason, token, row.state)
+                advances.append(chooser._finish(reason, token, row))
         return advances
 
     def _draw(self) -> Draw:
@@ -176,7 +188,7 @@ class Generate:
         tells = self._stream and (self._pending or self._sampled)
         return Advance(item=self._piece() if tells else None, next_inputs=token)
 
-    def _finish(self, reason: str, token: int, state: State) -> Advance:
+    def _finish(self, reason: str, token: int, row: RowOutput) -> Advance:
         stop = self._stop
         if stop is None:
             self._pending += self._decode.flush()
@@ -191,7 +203,7 @@ class Generate:
             reason=reason,
             num_tokens=self._num_tokens,
             last_token=token,
-            state=own(state),
+            end=row,
         )
         return Advance(item=finished, done=True)
 

@@ -146,7 +146,7 @@ def _accept(batch: Batch, output: BatchOutput) -> list[Advance | None]:
     kinds: defaultdict[type[Continuation], list[int]] = defaultdict(list)
     for index, sequence in enumerate(batch.rows):
         continuation = sequence.continuation
-        if not sequence.remaining or continuation.every_chunk or not output.finite:
+        if not sequence.remaining or continuation.every_chunk:
             kinds[type(continuation)].append(index)
     advances: list[Advance | None] = [None] * len(batch.rows)
     for kind, indices in kinds.items():

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from service.runtime.base import State, host_state
 from service.runtime.base import StepOutput as Given
-from service.runtime.state import is_finite, row_of
+from service.runtime.state import row_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +22,6 @@ class BatchOutput:
     """The outputs that have a time axis."""
     batch_axes: tuple[int, ...]
     """Of the state's arrays."""
-    finite: bool
-    """Whether every number of outputs and state is, padding included."""
 
 
 class RowOutput(NamedTuple):
@@ -47,8 +45,3 @@ class RowOutput(NamedTuple):
     @property
     def state(self) -> State:
         return row_of(host_state(self.batch.given.state), self.place, self.batch.batch_axes)
-
-    @property
-    def finite(self) -> bool:
-        """Whether every number of its outputs and state is."""
-        return self.batch.finite or (is_finite(self.outputs.values()) and is_finite(self.state))

@@ -8,8 +8,7 @@ from numpy.typing import NDArray
 from service.engine.arena import Arena
 from service.engine.row_output import BatchOutput
 from service.engine.scheduler import Batch
-from service.runtime.base import Runtime, StepInput, StepOutput, host_state
-from service.runtime.state import is_finite
+from service.runtime.base import Runtime, StepInput
 
 
 def run_step(runtime: Runtime, arena: Arena, batch: Batch) -> BatchOutput:
@@ -20,14 +19,7 @@ def run_step(runtime: Runtime, arena: Arena, batch: Batch) -> BatchOutput:
     arena.keep(rows, given.state)
     for sequence, steps in zip(rows, lengths.tolist(), strict=True):
         sequence.advance(steps)
-    ends = any(not sequence.remaining for sequence in rows)
-    return BatchOutput(
-        given,
-        lengths,
-        runtime.per_step,
-        runtime.batch_axes,
-        finite=_is_finite(given, look_at_device=ends),
-    )
+    return BatchOutput(given, lengths, runtime.per_step, runtime.batch_axes)
 
 
 def _single(batch: Batch) -> tuple[NDArray[Any], NDArray[np.int32]]:
@@ -45,15 +37,3 @@ def _padded(batch: Batch) -> tuple[NDArray[Any], NDArray[np.int32]]:
     for row, chunk in enumerate(chunks):
         values[row, : len(chunk)] = chunk
     return values, lengths
-
-
-def _is_finite(given: StepOutput, *, look_at_device: bool) -> bool:
-    """One look at the whole batch spares a look at each row, nearly always.
-
-    A state that stays on its device is looked at when a row ends: NaN does not heal meanwhile.
-    """
-    if not is_finite(given.outputs.values()):
-        return False
-    if isinstance(given.state, tuple) or look_at_device:
-        return is_finite(host_state(given.state))
-    return True

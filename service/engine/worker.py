@@ -106,12 +106,8 @@ class ThreadWorker:
 
     def _take_in(self) -> bool:
         """Move the inbox into the lanes, waiting only while idle; False when the thread ends."""
-        while True:
-            try:
-                order = self._inbox.get(block=not self._turns)
-            except queue.Empty:
-                return True
-            match order:
+        while not (self._turns and self._inbox.empty()):
+            match self._inbox.get():
                 case _Put(lane, sequences):
                     self._turns.add(lane, sequences)
                 case _End(lane, ended):
@@ -119,5 +115,4 @@ class ThreadWorker:
                     ended()
                     if lane is None:
                         return False
-            if self._inbox.empty():
-                return True
+        return True

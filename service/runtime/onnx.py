@@ -18,7 +18,9 @@ class OnnxRuntime:
 
     def __init__(self, path: Path, spec: GraphSpec, config: RuntimeConfig) -> None:
         """`path` is that of `spec.file`; a graph for one step lies beside it."""
-        self._spec = spec
+        self._zero = tuple(np.zeros(state.row_shape, np.float32) for state in spec.state)
+        for array in self._zero:
+            array.flags.writeable = False  # everyone gets the same one
         self.batch_axes = tuple(state.batch_axis for state in spec.state)
         self.per_step = frozenset(output.name for output in spec.outputs if output.per_step)
         chunks = open_session(path, config)
@@ -33,7 +35,7 @@ class OnnxRuntime:
             self._step = graph(opened.session, spec, lengths=False)
 
     def initial_state(self) -> State:
-        return tuple(np.zeros(spec.row_shape, np.float32) for spec in self._spec.state)
+        return self._zero
 
     def step(self, step: StepInput) -> StepOutput:
         check_shapes(step)

@@ -13,6 +13,7 @@ from service.protocols.native.schemas import (
     SessionList,
     SessionReply,
     StepReply,
+    StepsReply,
 )
 from tests.service.protocols.fakes import FakeDataPlane
 from tests.service.protocols.serving import client_of, make_app
@@ -43,6 +44,7 @@ def test_every_route_of_the_application_is_documented():
         "/v1/models/{model}/predict",
         "/v1/models/{model}/generate",
         "/v1/sessions/{session_id}/steps",
+        "/v1/sessions:step",
         "/v1/sessions/{session_id}/generate",
     } <= paths
 
@@ -80,6 +82,12 @@ def test_every_status_has_a_content_type_and_every_parameter_is_in_the_path(oper
         ("POST", "/v1/models/sums/generate", b'{"prompt":"a","logprobs":0}', GenerateReply),
         ("POST", "/v1/models/sums/sessions", b"{}", SessionReply),
         ("POST", "/v1/sessions/mine/steps", b'{"inputs":[[1,2]]}', StepReply),
+        (
+            "POST",
+            "/v1/sessions:step",
+            b'{"steps":[{"session_id":"mine","inputs":[[1,2]]},{"session_id":"x","inputs":"a"}]}',
+            StepsReply,
+        ),
         ("POST", "/v1/sessions/mine/generate", b"{}", GenerateReply),
         ("POST", "/v1/sessions/mine/fork", b"", SessionReply),
         ("GET", "/v1/sessions", b"", SessionList),

@@ -62,6 +62,38 @@ async def test_a_step_asked_again_is_answered_with_the_same_bytes():
     assert after.json()["prediction"] == {"forecast": [[8.0, 12.0]]}
 
 
+async def test_many_sessions_step_in_one_request_each_with_its_own_status():
+    async with client_of(make_app(FakeDataPlane())) as client:
+        for name in ("a", "b"):
+            await client.post("/v1/models/sums/sessions", json={"session_id": name})
+        rows = [
+            {"session_id": "a", "inputs": [[1, 2]], "step": 0},
+            {"session_id": "nobody", "inputs": [[1, 2]]},
+            {"session_id": "b", "inputs": [[1], [2, 3]]},
+            {"session_id": "b", "inputs": [[3, 4], [5, 6]], "step": 0},
+        ]
+        first = await client.post("/v1/sessions:step", json={"steps": rows})
+        again = await client.post("/v1/sessions:step", json={"steps": rows})
+    assert first.status_code == 200
+    one, two, three, four = first.json()["results"]
+    expires_at = "2026-01-01T00:10:01.000Z"
+    forecast = {"forecast": [[1.0, 2.0]]}
+    assert one == {"session_id": "a", "step": 1, "prediction": forecast, "expires_at": expires_at}
+    assert (two["session_id"], two["error"]["code"]) == ("nobody", "session_not_found")
+    assert (three["session_id"], three["error"]["param"]) == ("b", "steps[2].inputs[1]")
+    assert (four["step"], four["prediction"]) == (2, {"forecast": [[8.0, 10.0]]})
+    assert first.json()["usage"] == {"chunks": 4, "steps": 3}
+    assert again.json()["results"][0] == one | {"replayed": True}
+    assert again.json()["usage"] == {"chunks": 4, "steps": 0}
+
+
+async def test_a_request_whose_every_step_fails_has_the_first_ones_status():
+    async with client_of(make_app(FakeDataPlane())) as client:
+        body = {"steps": [{"session_id": "nobody", "inputs": [[1, 2]]}]}
+        reply = await client.post("/v1/sessions:step", json=body)
+    assert (reply.status_code, reply.json()["error"]["code"]) == (404, "session_not_found")
+
+
 async def test_a_session_lives_from_open_to_delete():
     async with client_of(make_app(FakeDataPlane())) as client:
         body = {"session_id": "mine", "metadata": {"a": "b"}}

@@ -1,4 +1,4 @@
-"""Tensors as bytes: what the format's own library reads and writes, errors that name a place."""
+"""Tensors as bytes: what the format's own library writes and reads; errors name a place."""
 
 import json
 from typing import Any
@@ -47,7 +47,8 @@ def test_the_formats_own_library_reads_what_is_written(arrays: dict[str, Any]):
 def test_what_the_formats_own_library_writes_is_read(
     arrays: dict[str, Any], metadata: dict[str, str]
 ):
-    read = load(safetensors.numpy.save(arrays, metadata))
+    # With neither, its release 0.8 writes a header that is no JSON.
+    read = load(safetensors.numpy.save(arrays, metadata or None))
     assert equal(read.arrays, arrays)
     assert read.metadata == metadata
 
@@ -88,7 +89,7 @@ def test_the_entry_that_the_cases_change_is_right():
         (with_header(entry(dtype="F33")), "a.dtype", "F33"),
         (with_header(entry(shape=[-1])), "a", "0"),
         (with_header(entry(shape=[1] * 9)), "a", "8"),
-        (with_header(entry(shape=[2**63])), "a", "range"),
+        (with_header(entry(shape=[2**63])), "a", "shape[0]"),
         (with_header(entry(shape=[2**62, 2**62])), "a.data_offsets", "takes"),
         (with_header(entry(shape=[3])), "a.data_offsets", "12"),
         (with_header(entry(data_offsets=[0, 9])), "a.data_offsets", "9"),

@@ -128,7 +128,7 @@ class _Bulk:
     def _submit(self, model: ServedModel, feedings: dict[int, Feeding]) -> Collector | None:
         rows = [feeding.row for feeding in feedings.values()]
         try:
-            return model.engine.submit(rows, deadline=self._call.deadline)
+            return model.engine.submit(rows, deadline=self._call.deadline, flow=self._call.flow)
         except RecurError as error:
             self.results.update(dict.fromkeys(feedings, error))
             return None

@@ -142,7 +142,7 @@ async def run(
         )
         for index in range(plan.num_choices)
     ]
-    collector = plan.model.engine.submit(rows, deadline=call.deadline)
+    collector = plan.model.engine.submit(rows, deadline=call.deadline, flow=call.flow)
     progress = _Progress(plan, metrics, began)
     try:
         while arrivals := await collector.take():

@@ -114,7 +114,7 @@ async def read_to_end(
     model: ServedModel, rows: list[Row], call: Call
 ) -> list[Finished | RecurError]:
     """Submit and wait for every row; leaving early drops them."""
-    return await ends_of(model.engine.submit(rows, deadline=call.deadline))
+    return await ends_of(model.engine.submit(rows, deadline=call.deadline, flow=call.flow))
 
 
 async def ends_of(collector: Collector) -> list[Finished | RecurError]:

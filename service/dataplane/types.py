@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.artifact.manifest import Manifest
+from service.engine.sequence import Flow
 from service.errors import RecurError
 
 SequenceInput = str | NDArray[Any] | RecurError
@@ -36,12 +37,23 @@ class DataPlaneLimits:
     max_metadata_bytes: int = 4096
 
 
+PRIORITIES = {"low": 0.25, "normal": 1.0, "high": 4.0}
+"""How much a call counts where several want the same model."""
+
+
 class Call(msgspec.Struct, frozen=True):
     """Who asks, and until when. `deadline` is in seconds of `time.monotonic()`."""
 
     tenant: str
     protocol: str
     deadline: float | None = None
+    priority: str = "normal"
+    """One of PRIORITIES."""
+
+    @property
+    def flow(self) -> Flow:
+        """What the engine shares a model by: tenants alike, whatever each of them sends."""
+        return Flow(self.tenant, PRIORITIES[self.priority])
 
 
 class Classification(msgspec.Struct, frozen=True):

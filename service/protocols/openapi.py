@@ -6,9 +6,10 @@ from typing import Any
 
 import msgspec
 
+from service.dataplane.types import PRIORITIES
 from service.protocols.body import JSON, BodyDecoder, Form
 from service.protocols.edge import REQUEST_ID_HEADER
-from service.protocols.operation import DEADLINE_HEADER, Operation
+from service.protocols.operation import DEADLINE_HEADER, PRIORITY_HEADER, Operation
 from service.protocols.tensors import MEDIA_TYPE
 
 _REF = "#/components/schemas/{name}"
@@ -115,14 +116,20 @@ def _parameters(operation: Operation) -> list[dict[str, Any]]:
         for name in re.findall(r"{(\w+)}", operation.path)
     ]
     if operation.begins_work:
-        parameters.append(
+        parameters += [
             {
                 "name": DEADLINE_HEADER,
                 "in": "header",
                 "description": "Milliseconds within which the answer is of use",
                 "schema": {"type": "number", "exclusiveMinimum": 0},
-            }
-        )
+            },
+            {
+                "name": PRIORITY_HEADER,
+                "in": "header",
+                "description": "How much the work counts where several want the same model",
+                "schema": {"type": "string", "enum": list(PRIORITIES), "default": "normal"},
+            },
+        ]
     return parameters
 
 

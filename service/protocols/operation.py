@@ -7,7 +7,7 @@ from typing import Any, Protocol, TypeVar
 
 import msgspec
 
-from service.dataplane.types import Call
+from service.dataplane.types import PRIORITIES, Call
 from service.dataplane.verbs import Verbs
 from service.errors import InvalidInput, MalformedRequest
 from service.protocols.auth import Authenticator
@@ -34,6 +34,8 @@ T = TypeVar("T")
 
 DEADLINE_HEADER = "Recur-Deadline-Ms"
 _DEADLINE_KEY = DEADLINE_HEADER.lower().encode()
+PRIORITY_HEADER = "Recur-Priority"
+_PRIORITY_KEY = PRIORITY_HEADER.lower().encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +97,7 @@ class Front:
         if milliseconds is not None:
             seconds = milliseconds / 1000
         deadline = None if seconds is None else exchange.arrived + seconds
-        return Call(tenant=exchange.tenant, protocol=exchange.protocol, deadline=deadline)
+        return Call(exchange.tenant, exchange.protocol, deadline, _header_priority(exchange))
 
     def finish(self, exchange: Exchange, work: Awaitable[T]) -> Coroutine[Any, Any, T]:
         """The result of `work`. Raises Cancelled if the client leaves first."""
@@ -124,6 +126,20 @@ class Operation:
     needs_key: bool = True
     begins_work: bool = False
     """Refused while the service starts or drains."""
+
+
+def _header_priority(exchange: Exchange) -> str:
+    sent = exchange.headers.get(_PRIORITY_KEY)
+    if sent is None:
+        return "normal"
+    priority = sent.decode("latin-1").strip().lower()
+    if priority not in PRIORITIES:
+        raise InvalidInput(
+            f"{PRIORITY_HEADER}: expected one of {', '.join(PRIORITIES)}",
+            param=PRIORITY_HEADER,
+            details={"values": list(PRIORITIES)},
+        )
+    return priority
 
 
 def _header_deadline(exchange: Exchange) -> float | None:

@@ -37,9 +37,12 @@ def inputs_of(name: str, rng: np.random.Generator, steps: int) -> list[Any]:
     return known[rng.integers(0, len(known), steps)].tolist()
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with serving(MODELS, tmp_path_factory.mktemp("company") / "log") as server:
+@pytest.fixture(scope="module", params=["0", "2"], ids=["one process", "two fronts"])
+def server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
+    log = tmp_path_factory.mktemp("company") / "log"
+    with serving(MODELS, log, http_workers=request.param) as server:
         yield server
 
 

@@ -36,8 +36,11 @@ def run_to_end(models_dir: Path, **settings: str) -> tuple[int, str]:
     return done.returncode, done.stderr.decode()
 
 
-async def test_sigterm_lets_a_stream_finish_and_exits_0(models: Path, tmp_path: Path) -> None:
-    with serving(models, tmp_path / "log") as server:
+@pytest.mark.parametrize("http_workers", ["0", "2"])
+async def test_sigterm_lets_a_stream_finish_and_exits_0(
+    models: Path, tmp_path: Path, http_workers: str
+) -> None:
+    with serving(models, tmp_path / "log", http_workers=http_workers) as server:
         async with httpx.AsyncClient(base_url=server.url, timeout=30) as client:
             body = {"prompt": "a", "max_tokens": 3000, "stream": True, "seed": 1}
             url = "/v1/models/babble/generate"
@@ -88,11 +91,12 @@ async def until_not_ready(client: httpx.AsyncClient) -> httpx.Response:
     raise AssertionError("the server stayed ready after SIGTERM")
 
 
+@pytest.mark.parametrize("http_workers", ["0", "2"])
 async def test_work_longer_than_the_grace_is_cut_and_the_exit_is_0(
-    models: Path, tmp_path: Path
+    models: Path, tmp_path: Path, http_workers: str
 ) -> None:
     limits = {"grace_seconds": "1", "max_tokens": "10000000"}
-    with serving(models, tmp_path / "log", **limits) as server:
+    with serving(models, tmp_path / "log", http_workers=http_workers, **limits) as server:
         async with httpx.AsyncClient(base_url=server.url, timeout=30) as client:
             body = {"prompt": "a", "max_tokens": 10_000_000, "stream": True}
             async with client.stream("POST", "/v1/models/babble/generate", json=body) as stream:
@@ -124,10 +128,13 @@ def test_asking_for_cuda_without_it_is_an_error_and_no_silent_fallback(models: P
     assert "RECUR_DEVICE" in stderr
 
 
-def test_a_broken_model_leaves_the_service_up_but_not_ready(models: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("http_workers", ["0", "2"])
+def test_a_broken_model_leaves_the_service_up_but_not_ready(
+    models: Path, tmp_path: Path, http_workers: str
+) -> None:
     graph = models / "parity" / "1" / "model.onnx"
     graph.write_bytes(graph.read_bytes()[:-10])
-    server = start(models, tmp_path / "log", models_poll_seconds="0.2")
+    server = start(models, tmp_path / "log", http_workers=http_workers, models_poll_seconds="0.2")
     try:
         with httpx.Client(base_url=server.url, timeout=30) as client:
             body = {"inputs": [[[1], [2]]]}
@@ -159,11 +166,14 @@ def wait_for(condition: "object", seconds: float = 30.0) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.parametrize("http_workers", ["0", "2"])
 def test_a_new_version_takes_over_while_sessions_stay_on_theirs(
-    models: Path, tmp_path: Path
+    models: Path, tmp_path: Path, http_workers: str
 ) -> None:
     with (
-        serving(models, tmp_path / "log", models_poll_seconds="0.2") as server,
+        serving(
+            models, tmp_path / "log", http_workers=http_workers, models_poll_seconds="0.2"
+        ) as server,
         httpx.Client(base_url=server.url, timeout=30) as client,
     ):
         session = client.post("/v1/models/running-total/sessions").json()["session_id"]
@@ -180,13 +190,14 @@ def test_a_new_version_takes_over_while_sessions_stay_on_theirs(
         assert gone.status_code == 404
 
 
-def test_keys_part_the_tenants(models: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("http_workers", ["0", "2"])
+def test_keys_part_the_tenants(models: Path, tmp_path: Path, http_workers: str) -> None:
     keys = ",".join(
         f"{name}:{hashlib.sha256(key.encode()).hexdigest()}"
         for name, key in (("ann", "key-a"), ("bob", "key-b"))
     )
     with (
-        serving(models, tmp_path / "log", api_keys=keys) as server,
+        serving(models, tmp_path / "log", http_workers=http_workers, api_keys=keys) as server,
         httpx.Client(base_url=server.url, timeout=30) as client,
     ):
         ann, bob = ({"Authorization": f"Bearer key-{tenant}"} for tenant in "ab")

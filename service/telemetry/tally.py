@@ -32,8 +32,8 @@ class Tally(Collector):
     def __init__(
         self, name: str, meaning: str, labels: Sequence[str], *, registry: CollectorRegistry
     ) -> None:
-        self._about = (name, meaning)
-        self._names = tuple(labels)
+        self._name, self._meaning = name, meaning
+        self._labelnames = tuple(labels)
         self._counts: dict[tuple[str, ...], Count] = {}
         registry.register(self)
 
@@ -41,16 +41,16 @@ class Tally(Collector):
         """In the order of their names."""
         count = self._counts.get(values)
         if count is None:
-            assert len(values) == len(self._names)
+            assert len(values) == len(self._labelnames)
             count = self._counts[values] = Count()
         return count
 
     def describe(self) -> Iterator[CounterMetricFamily]:
         """Its names, so that the registry refuses a second one of them."""
-        yield CounterMetricFamily(*self._about, labels=self._names)
+        yield CounterMetricFamily(self._name, self._meaning, labels=self._labelnames)
 
     def collect(self) -> Iterator[CounterMetricFamily]:
-        family = CounterMetricFamily(*self._about, labels=self._names)
+        family = CounterMetricFamily(self._name, self._meaning, labels=self._labelnames)
         for values, count in list(self._counts.items()):
             family.add_metric(values, count.value)
         yield family
@@ -83,8 +83,8 @@ class TallyHistogram(Collector):
         buckets: Sequence[float],
         registry: CollectorRegistry,
     ) -> None:
-        self._about = (name, meaning)
-        self._names = tuple(labels)
+        self._name, self._meaning = name, meaning
+        self._labelnames = tuple(labels)
         self._bounds = tuple(map(float, buckets))
         self._spreads: dict[tuple[str, ...], Spread] = {}
         registry.register(self)
@@ -93,16 +93,16 @@ class TallyHistogram(Collector):
         """In the order of their names."""
         spread = self._spreads.get(values)
         if spread is None:
-            assert len(values) == len(self._names)
+            assert len(values) == len(self._labelnames)
             spread = self._spreads[values] = Spread(self._bounds)
         return spread
 
     def describe(self) -> Iterator[HistogramMetricFamily]:
         """Its names, so that the registry refuses a second one of them."""
-        yield HistogramMetricFamily(*self._about, labels=self._names)
+        yield HistogramMetricFamily(self._name, self._meaning, labels=self._labelnames)
 
     def collect(self) -> Iterator[HistogramMetricFamily]:
-        family = HistogramMetricFamily(*self._about, labels=self._names)
+        family = HistogramMetricFamily(self._name, self._meaning, labels=self._labelnames)
         names = [*map(floatToGoString, self._bounds), "+Inf"]
         for values, spread in list(self._spreads.items()):
             buckets = list(zip(names, accumulate(spread.counts), strict=True))

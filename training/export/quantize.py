@@ -8,7 +8,7 @@ import onnx
 
 from service.artifact.artifact import Artifact, ProbeData, digest, dump_probe
 from service.artifact.manifest import GraphSpec, Int8, Manifest, Metric, Probe
-from training.export.claims import difference
+from training.export.claims import Values, difference
 from training.export.lowering.integer import (
     INT8_FILE,
     INT8_STEP_FILE,
@@ -16,7 +16,13 @@ from training.export.lowering.integer import (
     integer_step_graph,
 )
 from training.export.lowering.step import STEP_FILE, step_graph
-from training.export.verify_lowered import Lowered, values_of, verify_integers, verify_step
+from training.export.verify_lowered import (
+    Lowered,
+    keeps_every_bit,
+    values_of,
+    verify_integers,
+    verify_step,
+)
 from training.runner import Ran, Runner
 
 _PROBE_FILE = "probe-int8.npz"
@@ -42,12 +48,11 @@ def quantize(artifact: Artifact) -> Quantized:
     manifest = artifact.manifest
     whole, values = artifact.model_path.read_bytes(), values_of(manifest.input)
     model, spec = onnx.load_from_string(whole), manifest.graph
-    step = _bytes(step_graph(model, spec)) if spec.state else None
-    floats = Lowered(_named(spec, spec.file, STEP_FILE), whole, step)
+    floats, claims = _floats(model, spec, whole, values)
     step = _bytes(integer_step_graph(model, spec)) if spec.state else None
     whole = _bytes(integer_graph(model, spec))
     integers = Lowered(_named(spec, INT8_FILE, INT8_STEP_FILE), whole, step)
-    verification = verify_step(floats, values) | verify_integers(integers, values)
+    verification = {**claims, **verify_integers(integers, values)}
 
     probe = _probe(artifact, integers)
     tolerance = max(_LEAST_TOLERANCE, _gap(artifact, probe))
@@ -59,6 +64,20 @@ def quantize(artifact: Artifact) -> Quantized:
         files=files | {_PROBE_FILE: dump_probe(probe)},
         verification=verification,
     )
+
+
+def _floats(
+    model: onnx.ModelProto, spec: GraphSpec, whole: bytes, values: Values
+) -> tuple[Lowered, Mapping[str, float]]:
+    """The float32 graphs, with single steps where they keep every bit, and what proves them."""
+    if spec.state:
+        lowered = Lowered(
+            _named(spec, spec.file, STEP_FILE), whole, _bytes(step_graph(model, spec))
+        )
+        claims = verify_step(lowered, values)
+        if keeps_every_bit(claims):
+            return lowered, claims
+    return Lowered(spec.model_copy(update={"step_file": None}), whole, None), {}
 
 
 def next_manifest(

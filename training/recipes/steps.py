@@ -17,7 +17,7 @@ from training.export.graph import Graph, build_graph, with_step
 from training.export.manifest import meaning
 from training.export.publish import Findings, latest_version, next_version, write_artifact
 from training.export.verify import verify
-from training.export.verify_lowered import Lowered, values_of, verify_step
+from training.export.verify_lowered import Lowered, keeps_every_bit, values_of, verify_step
 from training.fit import FitError, fit, load_kept, read_curve
 from training.runner import Runner
 from training.tasks.build import AnyTask
@@ -105,8 +105,10 @@ def export(config: RunConfig, folders: Folders, *, folder: Path) -> None:
     task = _trained(config, data, folders)
     graph = build_graph(task.network)
     verification = verify(task.network, graph)
-    graph = with_step(graph)
-    verification |= verify_step(_lowered(graph), values_of(meaning(data).input))
+    stepped = with_step(graph)
+    claims = verify_step(_lowered(stepped), values_of(meaning(data).input))
+    if keeps_every_bit(claims):
+        graph, verification = stepped, verification | claims
     evaluation = evaluate(config, data, _runner(graph))
     curve = read_curve(folders.run(config.name))
     version = next_version(folders.models, config.name)

@@ -91,9 +91,9 @@ class Fronts:
         address, port = self._address
         command = [sys.executable, "-m", "service.front", str(theirs.fileno()), address, str(port)]
         with theirs:
-            # In a session of its own: an interrupt from a terminal is for the first process only.
+            # In a group of its own: an interrupt from a terminal is for the first process only.
             process = subprocess.Popen(  # noqa: ASYNC220 - a few milliseconds, once
-                command, pass_fds=[theirs.fileno()], start_new_session=True
+                command, pass_fds=[theirs.fileno()], process_group=0
             )
         front = _Front(host, process)
         front.watch = asyncio.create_task(self._watch(front))

@@ -17,7 +17,7 @@ import uvloop
 from service.protocols.auth import Authenticator
 from service.protocols.health import Health, HealthState
 from service.protocols.http import create_http_app
-from service.protocols.wire import HttpProtocol
+from service.protocols.wire import uvicorn_config
 from service.remote.link import Link
 from service.remote.messages import Message, Seen, Status, Stop
 from service.remote.plane import RemotePlane
@@ -42,15 +42,11 @@ class FrontProcess:
             telemetry=self,
             config=settings.http(),
         )
-        config = uvicorn.Config(
+        config = uvicorn_config(
             app,
-            http=HttpProtocol,
-            access_log=False,
-            log_config=None,
-            server_header=False,
-            proxy_headers=False,
+            max_frame_bytes=settings.max_body_bytes,
             lifespan="off",
-            timeout_graceful_shutdown=max(1, int(settings.grace_seconds)),
+            grace_seconds=max(1, int(settings.grace_seconds)),
         )
         self._server = _Server(config)
         self._link: Link | None = None

@@ -11,7 +11,7 @@ import uvicorn
 import uvloop
 
 from service.app import Service, build, front_processes, http_app
-from service.protocols.wire import HttpProtocol
+from service.protocols.wire import uvicorn_config
 from service.settings import Settings, SettingsError, read_settings, unknown_variables
 from service.telemetry.logging import configure_logging
 
@@ -83,16 +83,11 @@ async def _serve(settings: Settings) -> bool:
     service = build(settings)
     if settings.http_workers:
         return await _Conductor(service, settings).run()
-    config = uvicorn.Config(
+    config = uvicorn_config(
         http_app(service, settings),
-        host=settings.host,
-        port=settings.port,
-        http=HttpProtocol,
-        access_log=False,
-        log_config=None,
-        server_header=False,
-        proxy_headers=False,
+        max_frame_bytes=settings.max_body_bytes,
         lifespan="on",
+        address=(settings.host, settings.port),
     )
     return await _Server(config, service).serve_until_stopped()
 

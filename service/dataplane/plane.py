@@ -323,4 +323,5 @@ def _model_info(model: ServedModel) -> ModelInfo:
         verified.device,
         model.loaded_at,
         verified.probe_difference,
+        verified.precision,
     )

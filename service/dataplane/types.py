@@ -222,3 +222,5 @@ class ModelInfo(msgspec.Struct, frozen=True):
     loaded_at: float
     probe_difference: float
     """Largest relative difference of the probe's replay at load."""
+    precision: str = "float32"
+    """Of the form that is served here."""

@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from service.errors import Cancelled
 from service.protocols.answering import answer
 from service.protocols.exchange import Exchange, begin_exchange
+from service.protocols.native.socket import stream_session
 from service.protocols.operation import Front, Operation
 from service.protocols.reply import error_reply
 from service.protocols.status import InternalError
@@ -50,6 +51,9 @@ class Edge:
         self._record = Record(front)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await stream_session(self._front, scope, receive, send)
+            return
         if scope["type"] != "http":
             await self._framework(scope, receive, send)
             return

@@ -1,16 +1,44 @@
-"""uvicorn's HTTP protocol, with an answer's head and the begin of its body in one write.
+"""How uvicorn speaks here: an answer's head and the begin of its body go in one write.
 
 A write is a system call, and it wakes the client: two of them cost a small answer as much as all
 of its JSON.
 """
 
 import asyncio
-from typing import Any, cast
+from typing import Any, Literal, cast
 
+import uvicorn
+from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 _HEAD = b"HTTP/1.1 "
 _INTERIM = b"HTTP/1.1 100 "
+
+
+def uvicorn_config(
+    app: ASGIApp,
+    *,
+    max_frame_bytes: int,
+    lifespan: Literal["on", "off"],
+    address: tuple[str, int] = ("127.0.0.1", 0),
+    grace_seconds: int | None = None,
+) -> uvicorn.Config:
+    """`address` is for a server that opens its own socket."""
+    host, port = address
+    return uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        http=HttpProtocol,
+        ws="websockets-sansio",
+        ws_max_size=max_frame_bytes,
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        proxy_headers=False,
+        lifespan=lifespan,
+        timeout_graceful_shutdown=grace_seconds,
+    )
 
 
 class HttpProtocol(HttpToolsProtocol):

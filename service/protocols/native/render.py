@@ -148,6 +148,7 @@ def model(info: ModelInfo) -> dict[str, Any]:
         "provenance": shown["provenance"],
         "digest": info.digest,
         "device": info.device,
+        "precision": info.precision,
         "loaded_at": iso(info.loaded_at),
         "probe_difference": info.probe_difference,
     }

@@ -240,6 +240,7 @@ class ModelReply(msgspec.Struct):
     provenance: dict[str, Any]
     digest: str
     device: str
+    precision: str
     loaded_at: str
     probe_difference: float
 

@@ -33,19 +33,15 @@ class CostModel:
     def seconds(self, rows: int, steps: int) -> float:
         return self.call + self.step * steps + (self.row + self.row_step * steps) * rows
 
-    def efficient_rows(self, *, most: int) -> int:
-        """The fewest rows whose one-step call costs each hardly more than it would among `most`.
-
-        More rows than that are worth a second thread, where there is one.
-        """
-        best = self.seconds(most, 1) / most
+    def enough_rows(self, *, steps: int, most: int, slack: float) -> int:
+        """The fewest rows, doubled from one, whose call costs each of them at most `slack` times
+        what it would among `most`."""
+        best = self.seconds(most, steps) / most
         rows = 1
-        while rows < most and self.seconds(rows, 1) / rows > _HARDLY_MORE * best:
+        while rows < most and self.seconds(rows, steps) / rows > slack * best:
             rows *= 2
         return min(rows, most)
 
-
-_HARDLY_MORE = 1.5
 
 TYPICAL = CostModel(call=60e-6, step=30e-6, row=2e-6, row_step=15e-6)
 """Two LSTM layers of 256 on one core; stands in where nothing was measured."""

@@ -27,6 +27,9 @@ from service.errors import DeadlineExceeded, Draining, QueueFull
 from service.runtime.base import Runtime, State
 from service.telemetry.metrics import Metrics
 
+_SINGLES_SLACK = 1.5
+"""A batch of single steps that costs each row so much more than the fullest one is worth a second
+thread."""
 _SHORT_SECONDS = 0.002
 """A call that the event loop may make itself; ten of them would be felt."""
 
@@ -89,7 +92,7 @@ class Engine:
         ]
         self._loads = [_Load() for _ in self._workers]
         most = config.scheduler.max_rows
-        self._enough_singles = cost.efficient_rows(most=most)
+        self._enough_singles = cost.enough_rows(steps=1, most=most, slack=_SINGLES_SLACK)
         self._steps_on_loop = cost.seconds(most, 1) <= _SHORT_SECONDS
 
     @property

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from service.engine.cost import TYPICAL, CostModel
 from service.engine.sequence import Flow, Sequence
 
+_ROWS_SLACK = 1.04
 _MANY_DEADLINES = 1024
 _CANDIDATES_PER_ROW = 4
 """Of sequences that cannot be cut, so many are looked at for each that a call may hold."""
@@ -53,6 +54,10 @@ class Scheduler:
         self._config = config
         self._whole = whole
         self._cost = cost
+        self._enough_rows = cost.enough_rows(
+            steps=config.chunk_steps, most=config.max_rows, slack=_ROWS_SLACK
+        )
+        """Of a call of chunks: more would make each of them later and hardly any of them cheaper."""
         self._lines: dict[Flow, _Line] = {}
         self._deadlines: list[tuple[float, int, Sequence]] = []
         self._numbers = itertools.count()
@@ -127,7 +132,7 @@ class Scheduler:
             most = self._config.max_rows * _CANDIDATES_PER_ROW
             candidates = self._take(most, single=False, now=now)
             return self._alike(candidates) if candidates else None
-        rows = self._take(self._config.max_rows, single=False, now=now)
+        rows = self._take(self._enough_rows, single=False, now=now)
         return Batch(rows, self._steps(rows)) if rows else None
 
     def _take(self, most: int, *, single: bool, now: float) -> list[Sequence]:

@@ -17,6 +17,7 @@ from service.remote.messages import Stop
 
 _log = structlog.get_logger(__name__)
 
+_END_SECONDS = 5.0
 _PAUSE_SECONDS = 1.0
 """Before a front that died is started anew."""
 
@@ -25,6 +26,8 @@ _PAUSE_SECONDS = 1.0
 class _Front:
     host: Host
     process: subprocess.Popen[bytes]
+    lost: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when its end of the link is closed: it has ended, or is about to."""
     watch: asyncio.Task[None] = field(init=False)
 
 
@@ -47,11 +50,6 @@ class Fronts:
         self._fronts: list[_Front] = []
         self._reserved: socket.socket | None = None
         self._ending = False
-
-    @property
-    def num_asked(self) -> int:
-        """Verbs of all fronts under way."""
-        return sum(front.host.num_asked for front in self._fronts)
 
     async def start(self) -> None:
         """Raises OSError where the address cannot be had."""
@@ -77,7 +75,7 @@ class Fronts:
             _, late = await asyncio.wait(watches, timeout=timeout_seconds)
             for front in self._fronts:
                 if front.watch in late:
-                    front.process.kill()
+                    front.process.kill()  # which closes its end of the link
             await asyncio.wait(watches)
         if self._reserved is not None:
             self._reserved.close()
@@ -101,7 +99,8 @@ class Fronts:
         host.announce()
 
     async def _watch(self, front: _Front) -> None:
-        status = await asyncio.to_thread(front.process.wait)
+        await front.lost.wait()
+        status = await asyncio.to_thread(_wait, front.process)
         if self._ending:
             return
         self._fronts.remove(front)
@@ -114,10 +113,18 @@ class Fronts:
             self._on_failure()
 
     def _lost(self, host: Host) -> None:
-        """Its process ends by itself when it loses the link; one that hangs is helped."""
         for front in self._fronts:
-            if front.host is host and not self._ending:
-                front.process.terminate()
+            if front.host is host:
+                front.lost.set()
+
+
+def _wait(process: subprocess.Popen[bytes]) -> int:
+    """The exit status of a front without a link: it ends by itself, or is helped."""
+    try:
+        return process.wait(_END_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return process.wait()
 
 
 def _reserve(address: tuple[str, int]) -> socket.socket:

@@ -32,6 +32,17 @@ def test_a_sweep_that_was_broken_off_still_gives_a_model(seconds: list[float]) -
     assert fit(samples).seconds(8, 8) > 0
 
 
-def test_where_calls_are_dear_a_batch_is_full_before_another_begins() -> None:
-    assert CostModel(1.0, 0.0, 0.0, 1e-6).efficient_rows(most=64) == 64
-    assert CostModel(1e-6, 0.0, 0.0, 1.0).efficient_rows(most=64) == 1
+def test_where_calls_are_dear_many_rows_are_needed_and_where_rows_are_one_is_enough() -> None:
+    def enough(cost: CostModel) -> int:
+        return cost.enough_rows(steps=4, most=64, slack=1.1)
+
+    assert enough(CostModel(1.0, 0.0, 0.0, 1e-6)) == 64
+    assert enough(CostModel(1e-6, 0.0, 0.0, 1.0)) == 1
+
+
+@given(st.builds(CostModel, small, small, small, small), st.floats(1.0, 2.0))
+def test_enough_rows_cost_each_hardly_more_than_the_most_would(
+    cost: CostModel, slack: float
+) -> None:
+    rows = cost.enough_rows(steps=8, most=64, slack=slack)
+    assert cost.seconds(rows, 8) / rows <= slack * cost.seconds(64, 8) / 64 * (1 + 1e-9)

@@ -57,7 +57,7 @@ class Scheduler:
         self._enough_rows = cost.enough_rows(
             steps=config.chunk_steps, most=config.max_rows, slack=_ROWS_SLACK
         )
-        """Of a call of chunks: more would make each of them later and hardly any of them cheaper."""
+        """Of a call of chunks: more would make each later and hardly any cheaper."""
         self._lines: dict[Flow, _Line] = {}
         self._deadlines: list[tuple[float, int, Sequence]] = []
         self._numbers = itertools.count()

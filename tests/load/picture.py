@@ -31,7 +31,7 @@ def draw(results: Results, path: Path) -> None:
     left.set_ylabel("ms")
     left.legend(loc="upper left", frameon=False, fontsize=9)
     figure.suptitle(
-        "Classifying ragged sequences: 1 to 256 clients, server and clients on two cores",
+        "Classifying ragged sequences by ever more clients, server and clients on two cores",
         fontsize=11,
         color=_TEXT,
     )

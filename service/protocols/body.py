@@ -4,6 +4,7 @@ Nothing beyond the limit is ever held in memory. Wrong JSON, types and names are
 a value of the right type that is out of range is invalid (422).
 """
 
+import asyncio
 import json
 import math
 import re
@@ -21,6 +22,8 @@ A = TypeVar("A")
 S = TypeVar("S", bound=msgspec.Struct)
 
 JSON = "application/json"
+_LONG_BYTES = 1 << 17
+"""A body beyond it takes milliseconds to read."""
 _TENSORS = MEDIA_TYPE.encode()
 
 LIMIT_SETTING = "RECUR_MAX_BODY_BYTES"
@@ -190,6 +193,26 @@ class Form(Generic[A]):
         self.of_tensors = of_tensors
         self.tensors = tensors
         """Which tensors, for the document."""
+
+    async def read_json(self, body: bytes) -> A:
+        return await _decode(self._read_json, body)
+
+    async def read_tensors(self, body: bytes) -> A:
+        return await _decode(self.of_tensors, body)
+
+    def _read_json(self, body: bytes) -> A:
+        return self.of_json(self.decoder.decode(body))
+
+
+async def read_json(decoder: BodyDecoder[S], body: bytes) -> S:
+    return await _decode(decoder.decode, body)
+
+
+async def _decode(decode: Callable[[bytes], A], body: bytes) -> A:
+    """In a thread where it takes long: decoders read in pieces, and let others in between."""
+    if len(body) <= _LONG_BYTES:
+        return decode(body)
+    return await asyncio.to_thread(decode, body)
 
 
 def is_tensors(exchange: Exchange) -> bool:

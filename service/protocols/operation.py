@@ -19,6 +19,7 @@ from service.protocols.body import (
     check_json,
     is_tensors,
     read_body,
+    read_json,
 )
 from service.protocols.exchange import Exchange
 from service.protocols.health import Health
@@ -77,16 +78,15 @@ class Front:
     async def read(self, exchange: Exchange, decoder: BodyDecoder[S]) -> S:
         """The request's body as the value that `decoder` reads."""
         check_json(exchange)
-        return decoder.decode(await read_body(exchange, self.config.max_body_bytes))
+        return await read_json(decoder, await read_body(exchange, self.config.max_body_bytes))
 
     async def ask(self, exchange: Exchange, form: Form[A]) -> A:
         """The request's body, in whichever form it came."""
         if is_tensors(exchange):
             check_identity(exchange)
-            return form.of_tensors(await read_body(exchange, self.config.max_body_bytes))
+            return await form.read_tensors(await read_body(exchange, self.config.max_body_bytes))
         check_json(exchange, accepted=(JSON, MEDIA_TYPE))
-        body = await read_body(exchange, self.config.max_body_bytes)
-        return form.of_json(form.decoder.decode(body))
+        return await form.read_json(await read_body(exchange, self.config.max_body_bytes))
 
     def call(self, exchange: Exchange, *, deadline_ms: float | None = None) -> Call:
         """Who asks, and until when: by the body, else by the header, else by the configuration."""

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from service.dataplane.types import Chunk, GenerateRequest, OpenRequest, SequenceInput
 from service.errors import InvalidInput, RecurError
 from service.protocols.body import UNREADABLE, unreadable, validation_error
+from service.protocols.native.pieces import LONG_BYTES, pieces
 from service.protocols.native.schemas import (
     GenerateBody,
     OpenBody,
@@ -123,12 +124,15 @@ def _sequence(raw: msgspec.Raw, param: str) -> str | NDArray[Any]:
                 raise _empty(param)
             return text
         case 1:
-            ids = _ids(_decode(_IDS, raw, param), param)
+            ids = _in_pieces(raw, 1) if len(raw) > LONG_BYTES else None
+            if ids is None:
+                ids = _ids(_decode(_IDS, raw, param), param)
             if not ids.size:
                 raise _empty(param)
             return ids
         case 2:
-            return _numbers(_decode(_ROWS, raw, param), param)
+            rows = _in_pieces(raw, 2) if len(raw) > LONG_BYTES else None
+            return _numbers(_decode(_ROWS, raw, param) if rows is None else rows, param)
         case rank:
             raise InvalidInput(
                 f"{param}: {rank} nested lists; a sequence is text, a list of token ids, "
@@ -136,6 +140,17 @@ def _sequence(raw: msgspec.Raw, param: str) -> str | NDArray[Any]:
                 param=param,
                 details={"rank": rank, "max": 2},
             )
+
+
+def _in_pieces(raw: msgspec.Raw, rank: int) -> NDArray[Any] | None:
+    """A long sequence; None where something is wrong with it, which reading it whole will name."""
+    decoder, dtype = (_IDS, np.int64) if rank == 1 else (_ROWS, np.float32)
+    try:
+        with np.errstate(over="ignore"):
+            parts = [np.array(decoder.decode(piece), dtype) for piece in pieces(bytes(raw), rank)]
+        return np.concatenate(parts)
+    except (msgspec.DecodeError, ValueError, OverflowError):
+        return None
 
 
 def _ids(ids: list[int], param: str) -> NDArray[np.int64]:

@@ -99,9 +99,9 @@ class _Socket:
         self._front.health.admit()
         data: bytes | None = message.get("bytes")
         if data is not None:
-            ask = STEP_FORM.of_tensors(data)
+            ask = await STEP_FORM.read_tensors(data)
         else:
-            ask = STEP_FORM.of_json(STEP_FORM.decoder.decode(message["text"].encode()))
+            ask = await STEP_FORM.read_json(message["text"].encode())
         seconds = self._front.config.default_deadline_seconds
         if ask.deadline_ms is not None:
             seconds = ask.deadline_ms / 1000

@@ -5,7 +5,7 @@ import json
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -97,6 +97,45 @@ def test_every_float32_reads_back_as_itself(array: np.ndarray):
         rows = read(to_json(written))
         assert isinstance(rows, np.ndarray)
         assert rows.tobytes() == np.ascontiguousarray(written).tobytes()
+
+
+@given(
+    values=st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), min_size=1),
+    num_rows=st.integers(3_000, 30_000),
+    space=st.sampled_from(["", " ", "\n\t "]),
+)
+@settings(max_examples=10, deadline=None)
+def test_a_long_sequence_is_read_as_a_short_one_is(values: list[float], num_rows: int, space: str):
+    row = f"[{f'{space},{space}'.join(map(repr, values))}]"
+    rows = read(f"[{space}{f'{space},{space}'.join([row] * num_rows)}{space}]")
+    assert isinstance(rows, np.ndarray)
+    assert rows.shape == (num_rows, len(values))
+    assert (rows == np.array(values, np.float32)).all()
+
+
+def test_a_long_list_of_ids_is_read_whole():
+    ids = read("[" + ",".join(map(str, range(100_000))) + "]")
+    assert isinstance(ids, np.ndarray)
+    assert (ids == np.arange(100_000)).all()
+
+
+@pytest.mark.parametrize(
+    ("item", "wrong", "param"),
+    [
+        ("[1,2]", "[1]", "inputs[1][60000]"),
+        ("[1,2]", "[1,null]", "inputs[1][60000][1]"),
+        ("[1,2]", '"],["', "inputs[1][60000]"),
+        ("[1,2]", "[1e39,2]", "inputs[1][60000][0]"),
+        ("1", "1.5", "inputs[1][60000]"),
+        ("1", "9223372036854775808", "inputs[1]"),
+    ],
+)
+def test_what_is_wrong_deep_in_a_long_sequence_is_named_as_in_a_short_one(
+    item: str, wrong: str, param: str
+):
+    error = read("[" + ",".join([item] * 60_000 + [wrong] + [item] * 100_000) + "]")
+    assert isinstance(error, InvalidInput)
+    assert error.param == param
 
 
 def generate_body(**fields: object) -> GenerateBody:

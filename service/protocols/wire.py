@@ -32,6 +32,7 @@ def uvicorn_config(
         http=HttpProtocol,
         ws="websockets-sansio",
         ws_max_size=max_frame_bytes,
+        ws_per_message_deflate=False,  # numbers hardly shrink, and it costs more than their step
         access_log=False,
         log_config=None,
         server_header=False,

@@ -180,7 +180,7 @@ def _answers(rows: Sequence[Prediction | RecurError], metadata: dict[str, str]) 
     """One row of each tensor for each sequence; None if the sequences' tensors are not alike."""
     answered = [row for row in rows if isinstance(row, Prediction)]
     columns = [_columns(row) for row in answered]
-    if len({_form(each) for each in columns}) > 1:
+    if len({_form(row) for row in answered}) > 1:
         return None
     arrays = {name: _column([each[name] for each in columns], rows) for name in columns[0]}
     arrays["steps"] = np.array([row.steps if isinstance(row, Prediction) else 0 for row in rows])
@@ -221,8 +221,12 @@ def _ragged(row: Prediction) -> dict[str, NDArray[Any]]:
     return ragged
 
 
-def _form(columns: dict[str, NDArray[Any]]) -> tuple[tuple[str, tuple[int, ...]], ...]:
-    return tuple((name, array.shape) for name, array in columns.items())
+def _form(row: Prediction) -> tuple[object, ...]:
+    """What answers must share to stand in one table: labels, columns, and what raw outputs are."""
+    labels = tuple(row.answer.probabilities) if isinstance(row.answer, Classification) else None
+    columns = [(name, array.shape) for name, array in _columns(row).items()]
+    ragged = [(name, array.shape[1:]) for name, array in _ragged(row).items()]
+    return (labels, *columns, *ragged)
 
 
 def _column(

@@ -11,6 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from service.dataplane.types import Chunk, Feed, Forecast, Prediction, StepReply
+from service.protocols.native import binary
 from service.protocols.tensors import MEDIA_TYPE, Tensors, dump, load
 from tests.service.protocols.fakes import FakeDataPlane
 from tests.service.protocols.serving import client_of, make_app
@@ -196,3 +198,13 @@ ANY_METADATA = st.dictionaries(
 def test_no_tensors_whatsoever_are_the_servers_fault(content: bytes, path: str):
     reply = asyncio.run(send(path, content, IN_TENSORS))
     assert reply.status_code < 500
+
+
+def test_answers_with_and_without_raw_outputs_have_no_common_form():
+    def feed(outputs: dict[str, np.ndarray] | None) -> Feed:
+        prediction = Prediction(Forecast(np.zeros((1, 1), np.float32)), 1, outputs)
+        return Feed(StepReply("s", 1, prediction, 0.0), replayed=False)
+
+    chunks = [Chunk("a", np.zeros((1, 1)), None, True), Chunk("b", np.zeros((1, 1)), None, False)]
+    raw = feed({"total": np.zeros((1, 1), np.float32)})
+    assert binary.feeds(chunks, [raw, feed(None)]) is None

@@ -1,5 +1,6 @@
 """The harness itself: its answers are right, its figures are there, a wrong answer is noticed."""
 
+import asyncio
 import json
 from collections.abc import Iterator
 from dataclasses import replace
@@ -7,9 +8,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from websockets.asyncio.server import ServerConnection, serve
 
 from tests.load import websocket
-from tests.load.compare import HTTP, STREAMS, Options, closed, compare, opened
+from tests.load.compare import (
+    BULK,
+    BULK_2,
+    HTTP,
+    SOCKETS,
+    STREAMS,
+    Options,
+    closed,
+    compare,
+    opened,
+)
 from tests.load.connection import Connection, Socket
 from tests.load.contenders import handmade, ours, plain
 from tests.load.drive import Answer
@@ -19,6 +31,7 @@ from tests.load.picture import draw
 from tests.load.reference import Reference, WrongAnswer, check
 from tests.load.report import report
 from tests.load.results import write_section
+from tests.load.wire import Request
 from tests.load.wires import OurWire, PeerWire
 from tests.load.workload import (
     MAX_STEPS,
@@ -46,8 +59,10 @@ def test_everyone_is_measured_on_every_work_and_answers_right(models: Path):
     everyone = [plain(), handmade(), ours("ours", {})]
     compare(models, everyone, SHORT, results=results, say=lambda _: None)
 
+    assert results.absent == []
     for contender in everyone:
-        for case in (closed(3), opened(0.5), HTTP, STREAMS):
+        more = (BULK, BULK_2, SOCKETS) if contender.is_ours else ()
+        for case in (closed(3), opened(0.5), HTTP, STREAMS, *more):
             (figures,) = results.of(contender.name, case).values()
             assert figures.rate > 0, (contender.name, case)
             assert figures.cpu_us > 0, (contender.name, case)
@@ -125,6 +140,18 @@ def test_a_socket_reads_frames_of_every_length_however_they_are_cut(size: int, l
     assert (socket.status, socket.body) == (200, b"x" * length)
 
 
+async def test_a_socket_speaks_with_a_server_that_others_wrote():
+    async with serve(echo, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        loop = asyncio.get_running_loop()
+        _, socket = await loop.create_connection(lambda: Socket(0), "127.0.0.1", port)
+        await socket.ask(Request(websocket.upgrade("/")))
+        assert socket.status == 101
+        for text in (b"a", b"b" * 200, b"c" * 60_000):
+            assert await socket.ask(Request(websocket.masked(text))) == text
+        socket.close()
+
+
 @pytest.mark.parametrize("length", [0, 5, 125, 126, 1000])
 def test_a_masked_frame_unmasks_to_what_it_was_made_of(length: int):
     content = bytes(i % 251 for i in range(length))
@@ -177,6 +204,11 @@ def test_lengths_are_ragged_and_the_same_for_the_same_seed():
     assert lengths.max() == MAX_STEPS
     assert abs(np.median(lengths) - MEDIAN_STEPS) <= 1
     assert (sequence_lengths(10_000, seed=3) == lengths).all()
+
+
+async def echo(connection: ServerConnection) -> None:
+    async for message in connection:
+        await connection.send(message)
 
 
 def answer(request, logits) -> Answer:

@@ -5,7 +5,8 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from tests.load.connection import Connection
+from tests.load.connection import Connection, Socket
+from tests.load.websocket import masked, upgrade
 from tests.load.wire import Request, compact, request, unchunk
 
 _PATIENCE_SECONDS = 60.0
@@ -54,20 +55,18 @@ class Client:
         return await self.send(_bytes(method, path, body), expected=expected)
 
     async def send(self, data: bytes, *, expected: tuple[int, ...] = (200,)) -> Reply:
-        connection = await self._connected()
-        self.num_asked += 1
-        try:
-            async with asyncio.timeout(_PATIENCE_SECONDS):
-                body = await connection.ask(Request(data))
-        except TimeoutError:
-            raise Unanswered(f"{data[:60]!r}: nothing came") from None
-        if connection.status == 0:
-            self.close()
-            raise Unanswered(f"{data[:60]!r}: the connection broke")
-        self.num_answered += 1
-        if connection.status not in expected:
-            raise Unanswered(f"{data[:60]!r}: status {connection.status}: {body[:300]!r}")
-        return Reply(connection.status, connection.head, body)
+        return await self._exchange(await self._connected(), data, expected=expected)
+
+    async def open_socket(self, path: str) -> Socket:
+        """Its owner closes it."""
+        loop = asyncio.get_running_loop()
+        _, socket = await loop.create_connection(lambda: Socket(0), "127.0.0.1", self._port)
+        await self._exchange(socket, upgrade(path), expected=(101,))
+        return socket
+
+    async def say(self, socket: Socket, body: Any) -> Any:
+        """One frame for one frame."""
+        return (await self._exchange(socket, masked(compact(body)), expected=(200,))).json()
 
     async def leave(self, method: str, path: str, body: Any, *, after_seconds: float) -> None:
         """Ask, and go away without waiting for the answer."""
@@ -82,6 +81,23 @@ class Client:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+    async def _exchange(
+        self, connection: Connection, data: bytes, *, expected: tuple[int, ...]
+    ) -> Reply:
+        self.num_asked += 1
+        try:
+            async with asyncio.timeout(_PATIENCE_SECONDS):
+                body = await connection.ask(Request(data))
+        except TimeoutError:
+            connection.close()
+            raise Unanswered(f"{data[:60]!r}: nothing came") from None
+        if connection.status == 0:
+            raise Unanswered(f"{data[:60]!r}: the connection broke")
+        self.num_answered += 1
+        if connection.status not in expected:
+            raise Unanswered(f"{data[:60]!r}: status {connection.status}: {body[:300]!r}")
+        return Reply(connection.status, connection.head, body)
 
     async def _connected(self) -> Connection:
         if self._connection is None or not self._connection.is_open:

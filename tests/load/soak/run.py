@@ -25,11 +25,12 @@ from tests.load.soak.watch import Memory, Probe, memory_of
 
 Scene = Callable[[World], Awaitable[None]]
 
-_SCENES: tuple[tuple[float, Scene], ...] = (
+SCENES: tuple[tuple[float, Scene], ...] = (
     (4.0, scenes.predict),
     (3.0, sessions.session),
     (2.0, scenes.generate),
     (1.0, sessions.bulk),
+    (1.0, sessions.stream),
     (1.0, scenes.nonsense),
     (0.5, scenes.leave),
 )
@@ -88,14 +89,13 @@ async def _run(server: Server, models: Sequence[Model], options: SoakOptions) ->
         World(Client(server.port), models, np.random.default_rng([options.seed, number]))
         for number in range(options.clients)
     ]
-    offered = await _offered(worlds[0].client)
     began = time.monotonic()
     ends = began + options.seconds
     cpu_began = server.cpu_seconds()
     memory = asyncio.create_task(_sample_memory(server))
     async with asyncio.TaskGroup() as group:
         for world in worlds:
-            group.create_task(_play(world, offered, done, ends=ends))
+            group.create_task(_play(world, done, ends=ends))
     memory.cancel()
     samples = await memory
     done.seconds = time.monotonic() - began
@@ -110,18 +110,10 @@ async def _run(server: Server, models: Sequence[Model], options: SoakOptions) ->
     return done
 
 
-async def _offered(client: Client) -> Sequence[tuple[float, Scene]]:
-    """The scenes, without steps in bulk where the server has no such route."""
-    paths = (await client.ask("GET", "/openapi.json")).json()["paths"]
-    return [(w, s) for w, s in _SCENES if s is not sessions.bulk or "/v1/sessions:step" in paths]
-
-
-async def _play(
-    world: World, offered: Sequence[tuple[float, Scene]], done: Soak, *, ends: float
-) -> None:
-    weights = np.array([weight for weight, _ in offered])
+async def _play(world: World, done: Soak, *, ends: float) -> None:
+    weights = np.array([weight for weight, _ in SCENES])
     while time.monotonic() < ends and len(done.failures) < _MAX_FAILURES:
-        _, scene = offered[world.rng.choice(len(offered), p=weights / weights.sum())]
+        _, scene = SCENES[world.rng.choice(len(SCENES), p=weights / weights.sum())]
         try:
             await scene(world)
         except (Unanswered, WrongAnswer, LookupError, TypeError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""What clients do with sessions: steps of all sizes, retries, forks, generation, ends.
+"""What clients do with sessions: steps of all sizes, retries, forks, generation, sockets, ends.
 
 A session's whole past is remembered here and checked in one piece when its client is done.
 """
@@ -84,6 +84,26 @@ async def bulk(world: World) -> None:
             _accept(branch, chunk, result)
     for model, branch in rows:
         await _settle(world, model, branch)
+
+
+async def stream(world: World) -> None:
+    """Frames over a socket, some of them nonsense, which must change nothing."""
+    model = world.pick(causal=True)
+    branch = await _open(world, model)
+    socket = await world.client.open_socket(f"{branch.path}/stream")
+    try:
+        for _ in range(world.rng.integers(1, _MAX_ACTS)):
+            if world.chance(0.2):
+                refused = await world.client.say(socket, {"inputs": []})
+                if set(refused) != {"error"}:
+                    raise Unanswered(f"nonsense was answered: {str(refused)[:200]}")
+                continue
+            chunk = world.chunk(model, _LONGEST)
+            body = {"inputs": chunk.tolist(), "step": branch.step}
+            _accept(branch, chunk, await world.client.say(socket, body))
+    finally:
+        socket.close()
+    await _settle(world, model, branch)
 
 
 async def _open(world: World, model: Model) -> Branch:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from service.artifact.labels import name_probabilities
+from service.artifact.labels import softmax
 from service.artifact.manifest import (
     ClassificationOutput,
     ForecastingOutput,
@@ -135,9 +135,10 @@ def prediction_of(model: ServedModel, finished: Finished, steps: NDArray[Any]) -
     """The answer in the task's own terms, for the sequence that `steps` was."""
     match model.manifest.output:
         case ClassificationOutput(logits=logits, labels=labels):
-            answer = Classification(*name_probabilities(finished.last[logits], labels))
+            probabilities = finished.end.batch.made_of_last(logits, softmax)
+            answer = Classification(labels, probabilities[finished.end.place].copy())
         case ForecastingOutput(forecast=forecast):
-            answer = Forecast(finished.last[forecast])
+            answer = Forecast(finished.last(forecast).copy())
         case LanguageModelingOutput():
             assert model.text is not None, "a language model has a tokenizer"
             assert finished.token_log_likelihoods is not None, "its rows are scored"

@@ -57,8 +57,19 @@ class Call(msgspec.Struct, frozen=True):
 
 
 class Classification(msgspec.Struct, frozen=True):
-    label: str
-    probabilities: dict[str, float]
+    labels: tuple[str, ...]
+    probabilities: NDArray[np.float64]
+    """`[labels]`"""
+
+    @property
+    def label(self) -> str:
+        """The likeliest."""
+        return self.labels[int(self.probabilities.argmax())]
+
+    @property
+    def named(self) -> dict[str, float]:
+        """Each label's probability."""
+        return dict(zip(self.labels, self.probabilities.tolist(), strict=True))
 
 
 class Forecast(msgspec.Struct, frozen=True):

@@ -1,9 +1,9 @@
 """What becomes of a row's outputs when the row is only read: kept, or scored."""
 
 from collections.abc import Sequence as Rows
-from dataclasses import dataclass
 from typing import ClassVar, Self
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,20 +12,21 @@ from service.engine.row_output import RowOutput
 from service.engine.sequence import Advance
 from service.errors import InvalidInput, RecurError, StateNotFinite
 from service.runtime.base import State
-from service.runtime.state import is_finite, own
+from service.runtime.state import own
 
 
-@dataclass(frozen=True, slots=True)
-class Finished:
+class Finished(msgspec.Struct, frozen=True):
     """The last item of a sequence that was read to its end."""
 
-    last: dict[str, NDArray[np.float32]]
-    """Each output at the last step."""
     end: RowOutput
     """What the last chunk gave; it keeps the arrays of its whole batch alive."""
     outputs: dict[str, NDArray[np.float32]] | None = None
     """Each output at every step, `[steps, ...]`, where that was asked for."""
     token_log_likelihoods: NDArray[np.float64] | None = None
+
+    def last(self, name: str) -> NDArray[np.float32]:
+        """An output at the last step, `[...]`; a view."""
+        return self.end.last(name)
 
     @property
     def state(self) -> State:
@@ -55,25 +56,19 @@ class Read:
         return [continuation._accept(row) for continuation, row in rows]
 
     def _accept(self, row: RowOutput) -> Advance:
-        outputs = row.outputs
-        if error := not_finite(outputs, row):
+        if error := not_finite(row):
             return Advance(error=error)
-        self._keep(outputs)
-        if not row.exhausted:
-            return Advance()
-        last = {
-            name: (array[-1] if name in self._per_step else array).copy()
-            for name, array in outputs.items()
-        }
-        return Advance(item=self._finish(last, row), done=True)
+        if self.every_chunk:
+            self._keep(row.outputs)
+        return Advance(item=self._finish(row), done=True) if row.exhausted else Advance()
 
     def _keep(self, outputs: dict[str, NDArray[np.float32]]) -> None:
         if self._kept is not None:
             for name, array in outputs.items():
                 self._kept.setdefault(name, []).append(array.copy())
 
-    def _finish(self, last: dict[str, NDArray[np.float32]], row: RowOutput) -> Finished:
-        return Finished(last, row, self._whole_outputs())
+    def _finish(self, row: RowOutput) -> Finished:
+        return Finished(row, self._whole_outputs())
 
     def _whole_outputs(self) -> dict[str, NDArray[np.float32]] | None:
         if self._kept is None:
@@ -113,24 +108,23 @@ class Score(Read):
         self._scores.append(log_softmax(logits)[np.arange(steps), targets])
         self._scored += steps
 
-    def _finish(self, last: dict[str, NDArray[np.float32]], row: RowOutput) -> Finished:
+    def _finish(self, row: RowOutput) -> Finished:
         scores = np.concatenate(self._scores)
-        return Finished(last, row, self._whole_outputs(), token_log_likelihoods=scores)
+        return Finished(row, self._whole_outputs(), token_log_likelihoods=scores)
 
 
 def finite_state(row: RowOutput) -> State:
     """A copy of the row's state that may be kept. Raises StateNotFinite."""
-    state = own(row.state)
-    if not is_finite(state):
+    if not row.state_finite:
         raise _state_not_finite()
-    return state
+    return own(row.state)
 
 
-def not_finite(outputs: dict[str, NDArray[np.float32]], row: RowOutput) -> RecurError | None:
+def not_finite(row: RowOutput) -> RecurError | None:
     """What to tell a row whose numbers left the finite: it fails, its neighbours do not."""
-    if is_finite(outputs.values()):
+    if row.finite:
         return None
-    if not is_finite(row.state):
+    if not row.state_finite:
         return _state_not_finite()
     return InvalidInput("the model's output is not finite for this input", param="inputs")
 

@@ -135,7 +135,7 @@ class Generate:
         logits = outputs[places, batch.lengths[places] - 1]  # [rows, vocab]
         if is_finite((logits,)):
             return cls._sample(rows, logits)
-        advances = [Advance(error=not_finite(row.outputs, row)) for _, row in rows]
+        advances = [Advance(error=not_finite(row)) for _, row in rows]
         sane = [place for place, advance in enumerate(advances) if advance.error is None]
         if sane:
             sampled = cls._sample([rows[place] for place in sane], logits[sane])

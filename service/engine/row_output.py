@@ -1,27 +1,91 @@
-"""What one call of the runtime gave a batch, and each row's share of it, cut out when asked for."""
+"""What one call of the runtime gave a batch, and each row's share of it, cut out when asked for.
 
-from dataclasses import dataclass
-from typing import NamedTuple
+What all rows need is worked out once for the batch: an operation on an array of many rows costs
+hardly more than one on a single row.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from service.runtime.base import State, host_state
 from service.runtime.base import StepOutput as Given
-from service.runtime.state import row_of
+from service.runtime.state import is_finite, row_of
 
 
-@dataclass(frozen=True, slots=True)
 class BatchOutput:
     """Of a whole batch. Its arrays are never written to again."""
 
-    given: Given
-    lengths: NDArray[np.int32]
-    """`[batch]`: the steps that each row took."""
-    per_step: frozenset[str]
-    """The outputs that have a time axis."""
-    batch_axes: tuple[int, ...]
-    """Of the state's arrays."""
+    __slots__ = (
+        "_ends",
+        "_finite",
+        "_state",
+        "_state_finite",
+        "batch_axes",
+        "given",
+        "lengths",
+        "per_step",
+    )
+
+    def __init__(
+        self,
+        given: Given,
+        lengths: NDArray[np.int32],
+        per_step: frozenset[str],
+        batch_axes: tuple[int, ...],
+    ) -> None:
+        """`lengths [batch]`: the steps that each row took; `per_step`: the outputs that have a
+        time axis; `batch_axes`: of the state's arrays."""
+        self.given = given
+        self.lengths = lengths
+        self.per_step = per_step
+        self.batch_axes = batch_axes
+        self._ends: dict[object, NDArray[Any]] = {}
+        self._state: State | None = None
+        self._finite: bool | None = None
+        self._state_finite: bool | None = None
+
+    def last(self, name: str) -> NDArray[np.float32]:
+        """An output at each row's last step, `[batch, ...]`."""
+        end = self._ends.get(name)
+        if end is None:
+            end = self.given.outputs[name]
+            if name in self.per_step:
+                end = end[np.arange(len(end)), self.lengths - 1]
+            self._ends[name] = end
+        return end
+
+    def made_of_last(
+        self, name: str, make: Callable[[NDArray[np.float32]], NDArray[Any]]
+    ) -> NDArray[Any]:
+        """`make(last(name))`, `[batch, ...]`: made once, whichever row asks first."""
+        key = (name, make)
+        made = self._ends.get(key)
+        if made is None:
+            made = self._ends[key] = make(self.last(name))
+        return made
+
+    @property
+    def state(self) -> State:
+        """In the host's memory."""
+        if self._state is None:
+            self._state = host_state(self.given.state)
+        return self._state
+
+    @property
+    def all_finite(self) -> bool:
+        """Whether all outputs are, padding included."""
+        if self._finite is None:
+            self._finite = is_finite(self.given.outputs.values())
+        return self._finite
+
+    @property
+    def all_states_finite(self) -> bool:
+        if self._state_finite is None:
+            self._state_finite = is_finite(self.state)
+        return self._state_finite
 
 
 class RowOutput(NamedTuple):
@@ -44,4 +108,17 @@ class RowOutput(NamedTuple):
 
     @property
     def state(self) -> State:
-        return row_of(host_state(self.batch.given.state), self.place, self.batch.batch_axes)
+        return row_of(self.batch.state, self.place, self.batch.batch_axes)
+
+    def last(self, name: str) -> NDArray[np.float32]:
+        """An output at the row's last step, `[...]`."""
+        return self.batch.last(name)[self.place]
+
+    @property
+    def finite(self) -> bool:
+        """Whether all that it gave is; its state is not looked at."""
+        return self.batch.all_finite or is_finite(self.outputs.values())
+
+    @property
+    def state_finite(self) -> bool:
+        return self.batch.all_states_finite or is_finite(self.state)

@@ -192,7 +192,7 @@ def _answers(rows: Sequence[Prediction | RecurError], metadata: dict[str, str]) 
         arrays[f"{name}.lengths"] = np.array([len(part) for part in parts])
     answer = answered[0].answer
     if isinstance(answer, Classification):
-        metadata["labels"] = json.dumps(list(answer.probabilities))
+        metadata["labels"] = json.dumps(answer.labels)
     errors = {at: error_body(row) for at, row in enumerate(rows) if isinstance(row, RecurError)}
     if errors:
         metadata["errors"] = json.dumps(errors, default=str)
@@ -204,7 +204,7 @@ def _columns(row: Prediction) -> dict[str, NDArray[Any]]:
     """Of the same shape for every sequence of a model."""
     match row.answer:
         case Classification(probabilities=probabilities):
-            return {"probabilities": np.array([*probabilities.values()])}
+            return {"probabilities": probabilities}
         case Forecast(forecast=forecast):
             return {"forecast": forecast}
         case Likelihood(log_likelihood=log_likelihood, perplexity=perplexity):
@@ -223,7 +223,7 @@ def _ragged(row: Prediction) -> dict[str, NDArray[Any]]:
 
 def _form(row: Prediction) -> tuple[object, ...]:
     """What answers must share to stand in one table: labels, columns, and what raw outputs are."""
-    labels = tuple(row.answer.probabilities) if isinstance(row.answer, Classification) else None
+    labels = row.answer.labels if isinstance(row.answer, Classification) else None
     columns = [(name, array.shape) for name, array in _columns(row).items()]
     ragged = [(name, array.shape[1:]) for name, array in _ragged(row).items()]
     return (labels, *columns, *ragged)

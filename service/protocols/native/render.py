@@ -157,7 +157,7 @@ def model(info: ModelInfo) -> dict[str, Any]:
 def _answer(answer: Classification | Forecast | Likelihood) -> dict[str, Any]:
     match answer:
         case Classification():
-            return {"label": answer.label, "probabilities": answer.probabilities}
+            return {"label": answer.label, "probabilities": answer.named}
         case Forecast():
             return {"forecast": answer.forecast}
         case Likelihood():

@@ -60,7 +60,7 @@ async def test_a_class_comes_with_every_labels_probability() -> None:
     assert isinstance(prediction.answer, Classification)
     assert prediction.answer.label == "odd"
     # Scores -1 and 1: the sigmoid of 2, in double precision.
-    assert prediction.answer.probabilities == pytest.approx({"odd": 0.880797, "even": 0.119203})
+    assert prediction.answer.named == pytest.approx({"odd": 0.880797, "even": 0.119203})
 
 
 async def test_a_likelihood_is_what_the_runtime_computes_in_one_call() -> None:

@@ -62,8 +62,8 @@ async def total(engine: Engine, runtime: RunningTotal, values: list[int]) -> flo
     collector = engine.submit([row(values, runtime)], deadline=None)
     (end,) = await collector.ends()
     assert isinstance(end, Finished)
-    assert end.state[0][0, 0] == end.last["total"][0]
-    return float(end.last["total"][0])
+    assert end.state[0][0, 0] == end.last("total")[0]
+    return float(end.last("total")[0])
 
 
 values = st.lists(st.integers(-1000, 1000), min_size=1, max_size=30)
@@ -119,7 +119,7 @@ async def test_a_row_that_turns_infinite_fails_alone() -> None:
         ends = await engine.submit([huge, row([5, 6], runtime)], deadline=None).ends()
     assert isinstance(ends[0], StateNotFinite)
     assert isinstance(ends[1], Finished)
-    assert ends[1].last["total"][0] == 11
+    assert ends[1].last("total")[0] == 11
 
 
 async def test_work_that_waits_too_long_is_answered_and_not_run() -> None:

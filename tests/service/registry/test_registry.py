@@ -261,7 +261,6 @@ async def test_work_in_flight_ends_on_the_version_on_which_it_began(tmp_path: Pa
             await asyncio.sleep(0)
         save_running_total(tmp_path, version=2, scale=10)
         await it.registry.refresh()
-        assert it.registry.in_flight or begun.done()
         assert await begun == 50_000
         assert await it.total(1) == 10
 

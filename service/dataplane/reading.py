@@ -25,7 +25,7 @@ from service.dataplane.types import (
     SequenceInput,
 )
 from service.engine.collector import Collector
-from service.engine.continuations import Finished, Read, Score
+from service.engine.continuations import Finished, Read, Score, Wanted
 from service.engine.engine import Row
 from service.errors import InvalidInput, RecurError, TooLarge
 from service.registry.served_model import ServedModel
@@ -106,8 +106,11 @@ def row_of(model: ServedModel, steps: NDArray[Any], state: SessionState, *, raw:
             inputs = state.context(steps)[:-1]
             continuation = Score(per_step, logits=logits, targets=steps, keep=raw)
             return Row(inputs, state.tensors, continuation)
-        case ClassificationOutput() | ForecastingOutput():
-            return Row(steps, state.tensors, Read(per_step, keep=raw))
+        case ClassificationOutput(logits=logits):
+            wanted = Wanted(logits, softmax)
+        case ForecastingOutput(forecast=forecast):
+            wanted = Wanted(forecast, np.asarray)
+    return Row(steps, state.tensors, Read(per_step, wanted=wanted, keep=raw))
 
 
 async def read_to_end(
@@ -134,11 +137,12 @@ def state_after(finished: Finished, steps: NDArray[Any], before: SessionState) -
 def prediction_of(model: ServedModel, finished: Finished, steps: NDArray[Any]) -> Prediction:
     """The answer in the task's own terms, for the sequence that `steps` was."""
     match model.manifest.output:
-        case ClassificationOutput(logits=logits, labels=labels):
-            probabilities = finished.end.batch.made_of_last(logits, softmax)
-            answer = Classification(labels, probabilities[finished.end.place].copy())
-        case ForecastingOutput(forecast=forecast):
-            answer = Forecast(finished.last(forecast).copy())
+        case ClassificationOutput(labels=labels):
+            assert finished.answer is not None, "it was wanted"
+            answer = Classification(labels, finished.answer)
+        case ForecastingOutput():
+            assert finished.answer is not None, "it was wanted"
+            answer = Forecast(finished.answer)
         case LanguageModelingOutput():
             assert model.text is not None, "a language model has a tokenizer"
             assert finished.token_log_likelihoods is not None, "its rows are scored"

@@ -1,7 +1,8 @@
 """What becomes of a row's outputs when the row is only read: kept, or scored."""
 
+from collections.abc import Callable
 from collections.abc import Sequence as Rows
-from typing import ClassVar, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 import msgspec
 import numpy as np
@@ -20,13 +21,11 @@ class Finished(msgspec.Struct, frozen=True):
 
     end: RowOutput
     """What the last chunk gave; it keeps the arrays of its whole batch alive."""
+    answer: NDArray[Any] | None = None
+    """What was wanted of the last step."""
     outputs: dict[str, NDArray[np.float32]] | None = None
     """Each output at every step, `[steps, ...]`, where that was asked for."""
     token_log_likelihoods: NDArray[np.float64] | None = None
-
-    def last(self, name: str) -> NDArray[np.float32]:
-        """An output at the last step, `[...]`; a view."""
-        return self.end.last(name)
 
     @property
     def state(self) -> State:
@@ -38,13 +37,26 @@ class Finished(msgspec.Struct, frozen=True):
         return finite_state(self.end)
 
 
+class Wanted(NamedTuple):
+    """What an answer is made of: an output at the last step, and what is made of it.
+
+    It is made for all rows of a batch at once, `[batch, ...]`, where the batch is stepped.
+    """
+
+    output: str
+    make: Callable[[NDArray[np.float32]], NDArray[Any]]
+
+
 class Read:
-    """Reads a sequence to its end; keeps the last step's outputs, or every step's with `keep`."""
+    """Reads a sequence to its end; keeps what is wanted of it, and with `keep` every step."""
 
     goes_on: ClassVar[bool] = False
 
-    def __init__(self, per_step: frozenset[str], *, keep: bool = False) -> None:
+    def __init__(
+        self, per_step: frozenset[str], *, wanted: Wanted | None = None, keep: bool = False
+    ) -> None:
         self._per_step = per_step
+        self._wanted = wanted
         self._kept: dict[str, list[NDArray[np.float32]]] | None = {} if keep else None
 
     @property
@@ -68,7 +80,12 @@ class Read:
                 self._kept.setdefault(name, []).append(array.copy())
 
     def _finish(self, row: RowOutput) -> Finished:
-        return Finished(row, self._whole_outputs())
+        return Finished(row, self._answer(row), self._whole_outputs())
+
+    def _answer(self, row: RowOutput) -> NDArray[Any] | None:
+        if self._wanted is None:
+            return None
+        return row.batch.made_of_last(*self._wanted)[row.place].copy()
 
     def _whole_outputs(self) -> dict[str, NDArray[np.float32]] | None:
         if self._kept is None:
@@ -110,7 +127,7 @@ class Score(Read):
 
     def _finish(self, row: RowOutput) -> Finished:
         scores = np.concatenate(self._scores)
-        return Finished(row, self._whole_outputs(), token_log_likelihoods=scores)
+        return Finished(row, None, self._whole_outputs(), scores)
 
 
 def finite_state(row: RowOutput) -> State:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+import msgspec
 from numpy.typing import NDArray
 
 from service.engine.arena import Arena
@@ -43,8 +44,7 @@ class EngineConfig:
     """Sequences that one model has admitted and not yet answered."""
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(msgspec.Struct, frozen=True):
     """One row of a call: what to feed from which state, and what to do with the outputs."""
 
     inputs: NDArray[Any]
@@ -76,6 +76,7 @@ class Engine:
         self._idle.set()
         self._closing = False
         self._num_holders = 0
+        self._in_flight = 0
         self._workers = (*pool.threads, pool.loop)
         zero, axes = runtime.initial_state(), runtime.batch_axes
         observer = Observer(metrics, name)
@@ -98,12 +99,12 @@ class Engine:
     @property
     def in_flight(self) -> int:
         """Sequences admitted and not yet answered."""
-        return sum(load.rows for load in self._loads)
+        return self._in_flight
 
     @property
     def in_use(self) -> bool:
         """Whether something is in flight, or someone holds it for more to come."""
-        return self._num_holders > 0 or self.in_flight > 0
+        return self._num_holders > 0 or self._in_flight > 0
 
     @contextmanager
     def hold(self) -> Generator[None]:
@@ -121,7 +122,9 @@ class Engine:
         self._idle.clear()
         places = [self._take_place(row) for row in rows]
         collector = Collector(
-            len(rows), on_row_done=lambda key: self._leave_place(places[key], rows[key])
+            len(rows),
+            on_row_done=lambda key: self._leave_place(places[key], rows[key]),
+            loop=self._loop,
         )
         shares: list[list[Sequence]] = [[] for _ in self._workers]
         for key, row in enumerate(rows):
@@ -182,22 +185,25 @@ class Engine:
         a full-sized batch: apart they would cost more than a second thread gains. One step and no
         more is for the loop, if even a full batch of such takes it no time worth a thread's.
         """
-        loads = self._loads[:-1]
+        loads = self._loads
         if len(row.inputs) == 1 and not row.continuation.goes_on and self._steps_on_loop:
-            place = len(loads)
+            place = len(loads) - 1
         elif _is_single(row):
             enough = self._enough_singles
-            place = next((i for i, load in enumerate(loads) if load.singles < enough), -1)
+            threads = range(len(loads) - 1)
+            place = next((at for at in threads if loads[at].singles < enough), -1)
             if place < 0:
-                place = min(range(len(loads)), key=lambda i: loads[i].singles)
+                place = min(threads, key=lambda at: loads[at].singles)
         else:
-            place = min(range(len(loads)), key=lambda i: loads[i].steps)
-        self._loads[place].add(row, 1)
+            place = min(range(len(loads) - 1), key=lambda at: loads[at].steps)
+        loads[place].add(row, 1)
+        self._in_flight += 1
         return place
 
     def _leave_place(self, place: int, row: Row) -> None:
         self._loads[place].add(row, -1)
-        if not any(load.rows for load in self._loads):
+        self._in_flight -= 1
+        if not self._in_flight:
             self._idle.set()
 
     def _tell(self, event: asyncio.Event) -> None:
@@ -213,14 +219,12 @@ class Engine:
 class _Load:
     """What one worker has of this model and has not answered."""
 
-    rows: int = 0
     singles: int = 0
     """Rows that take a step at a time."""
     steps: int = 0
     """Of all other rows."""
 
     def add(self, row: Row, sign: int) -> None:
-        self.rows += sign
         if _is_single(row):
             self.singles += sign
         else:

@@ -19,8 +19,8 @@ class BatchOutput:
     """Of a whole batch. Its arrays are never written to again."""
 
     __slots__ = (
-        "_ends",
         "_finite",
+        "_made",
         "_state",
         "_state_finite",
         "batch_axes",
@@ -42,29 +42,24 @@ class BatchOutput:
         self.lengths = lengths
         self.per_step = per_step
         self.batch_axes = batch_axes
-        self._ends: dict[object, NDArray[Any]] = {}
+        self._made: dict[object, NDArray[Any]] = {}
         self._state: State | None = None
         self._finite: bool | None = None
         self._state_finite: bool | None = None
 
     def last(self, name: str) -> NDArray[np.float32]:
         """An output at each row's last step, `[batch, ...]`."""
-        end = self._ends.get(name)
-        if end is None:
-            end = self.given.outputs[name]
-            if name in self.per_step:
-                end = end[np.arange(len(end)), self.lengths - 1]
-            self._ends[name] = end
-        return end
+        array = self.given.outputs[name]
+        return array[np.arange(len(array)), self.lengths - 1] if name in self.per_step else array
 
     def made_of_last(
         self, name: str, make: Callable[[NDArray[np.float32]], NDArray[Any]]
     ) -> NDArray[Any]:
-        """`make(last(name))`, `[batch, ...]`: made once, whichever row asks first."""
+        """`make(last(name))`, `[batch, ...]`: made once, for the row that asks first."""
         key = (name, make)
-        made = self._ends.get(key)
+        made = self._made.get(key)
         if made is None:
-            made = self._ends[key] = make(self.last(name))
+            made = self._made[key] = make(self.last(name))
         return made
 
     @property
@@ -109,10 +104,6 @@ class RowOutput(NamedTuple):
     @property
     def state(self) -> State:
         return row_of(self.batch.state, self.place, self.batch.batch_axes)
-
-    def last(self, name: str) -> NDArray[np.float32]:
-        """An output at the row's last step, `[...]`."""
-        return self.batch.last(name)[self.place]
 
     @property
     def finite(self) -> bool:

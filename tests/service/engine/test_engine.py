@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
 from service.engine.collector import Arrival, Collector
-from service.engine.continuations import Finished, Read
+from service.engine.continuations import Finished, Read, Wanted
 from service.engine.cost import CostModel
 from service.engine.engine import Engine, EngineConfig, Row
 from service.engine.pool import Pool
@@ -55,15 +55,17 @@ async def running(
 
 def row(values: list[int], runtime: RunningTotal, *, keep: bool = False) -> Row:
     inputs = np.array(values, np.float32)[:, None]
-    return Row(inputs, runtime.initial_state(), Read(runtime.per_step, keep=keep))
+    reader = Read(runtime.per_step, wanted=Wanted("total", np.asarray), keep=keep)
+    return Row(inputs, runtime.initial_state(), reader)
 
 
 async def total(engine: Engine, runtime: RunningTotal, values: list[int]) -> float:
     collector = engine.submit([row(values, runtime)], deadline=None)
     (end,) = await collector.ends()
     assert isinstance(end, Finished)
-    assert end.state[0][0, 0] == end.last("total")[0]
-    return float(end.last("total")[0])
+    assert end.answer is not None
+    assert end.state[0][0, 0] == end.answer[0]
+    return float(end.answer[0])
 
 
 values = st.lists(st.integers(-1000, 1000), min_size=1, max_size=30)
@@ -119,7 +121,7 @@ async def test_a_row_that_turns_infinite_fails_alone() -> None:
         ends = await engine.submit([huge, row([5, 6], runtime)], deadline=None).ends()
     assert isinstance(ends[0], StateNotFinite)
     assert isinstance(ends[1], Finished)
-    assert ends[1].last("total")[0] == 11
+    assert ends[1].answer[0] == 11
 
 
 async def test_work_that_waits_too_long_is_answered_and_not_run() -> None:

@@ -36,6 +36,9 @@ _LONG_TEXT = 10_000
 _MAX_CHARACTERS_PER_STEP = 64
 """Text longer than this many times the steps allowed is refused before it is tokenised."""
 
+_FEW = 16
+"""Numbers up to which Python's own loop is faster than an array's."""
+
 
 def start_state(model: ServedModel) -> SessionState:
     """Where every prediction and every new session begins."""
@@ -192,8 +195,7 @@ def _checked_tokens(value: NDArray[Any], num_tokens: int, *, param: str) -> NDAr
             "the model reads text, or token ids [time] of whole numbers", param=param
         )
     value = value.astype(np.int64, copy=False)
-    # One look finds both ends of the range: seen without its sign, a negative number is huge.
-    if value.size and value.view(np.uint64).max() >= num_tokens:
+    if not _all_below(value, num_tokens):
         at = int(np.argmax((value < 0) | (value >= num_tokens)))
         raise InvalidInput(
             f"token id {int(value[at])} is outside 0..{num_tokens - 1}",
@@ -201,6 +203,14 @@ def _checked_tokens(value: NDArray[Any], num_tokens: int, *, param: str) -> NDAr
             details={"min": 0, "max": num_tokens - 1},
         )
     return value
+
+
+def _all_below(value: NDArray[np.int64], limit: int) -> bool:
+    """Whether all are in 0..limit - 1."""
+    if value.size <= _FEW:
+        return all(0 <= number < limit for number in value.tolist())
+    # One look finds both ends of the range: seen without its sign, a negative number is huge.
+    return bool(value.view(np.uint64).max() < limit)
 
 
 def _checked_numbers(

@@ -79,17 +79,16 @@ class Engine:
         self._in_flight = 0
         self._workers = (*pool.threads, pool.loop)
         zero, axes = runtime.initial_state(), runtime.batch_axes
-        observer = Observer(metrics, name)
         self._lanes = [
             Lane(
                 name,
                 runtime,
                 Scheduler(config.scheduler, whole=whole, cost=cost),
                 Arena(zero, axes),
-                observer,
+                Observer(metrics, name, writer=number),
                 _hand_out if worker is pool.loop else self._hand_over,
             )
-            for worker in self._workers
+            for number, worker in enumerate(self._workers)
         ]
         self._loads = [_Load() for _ in self._workers]
         most = config.scheduler.max_rows

@@ -1,22 +1,28 @@
-"""The instruments of one model's engine, with their labels looked up once."""
+"""What one worker measures of one model, with the labels looked up once."""
 
 from collections.abc import Callable
 
 from service.engine.row_output import BatchOutput
 from service.engine.scheduler import Batch
 from service.telemetry.metrics import Metrics
+from service.telemetry.tally import TallyHistogram
 
 
 class Observer:
-    """Called on the workers' threads."""
+    """Of one of its lanes: called on that one's worker, and nowhere else."""
 
-    def __init__(self, metrics: Metrics, model: str) -> None:
-        self._queue: Callable[[float], None] = metrics.queue_seconds.labels(model=model).observe
-        self._step: Callable[[float], None] = metrics.step_seconds.labels(model=model).observe
-        self._rows: Callable[[float], None] = metrics.batch_rows.labels(model=model).observe
-        self._steps: Callable[[float], None] = metrics.batch_steps.labels(model=model).observe
+    def __init__(self, metrics: Metrics, model: str, *, writer: int) -> None:
+        """`writer` is the worker's number."""
+
+        def observe(histogram: TallyHistogram) -> Callable[[float], None]:
+            return histogram.labels(model, writer=writer).observe
+
+        self._queue = observe(metrics.queue_seconds)
+        self._step = observe(metrics.step_seconds)
+        self._rows = observe(metrics.batch_rows)
+        self._steps = observe(metrics.batch_steps)
+        self._padding = observe(metrics.padding_ratio)
         self._expired: Callable[[float], None] = metrics.shed.labels(reason="deadline").inc
-        self._padding: Callable[[float], None] = metrics.padding_ratio.labels(model=model).observe
 
     def queued(self, batch: Batch, now: float) -> None:
         for sequence in batch.rows:

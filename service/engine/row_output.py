@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from service.runtime.base import State, host_state
 from service.runtime.base import StepOutput as Given
-from service.runtime.state import is_finite, row_of
+from service.runtime.state import is_finite
 
 
 class BatchOutput:
@@ -21,6 +21,7 @@ class BatchOutput:
     __slots__ = (
         "_finite",
         "_made",
+        "_rows_of_state",
         "_state",
         "_state_finite",
         "batch_axes",
@@ -44,6 +45,7 @@ class BatchOutput:
         self.batch_axes = batch_axes
         self._made: dict[object, NDArray[Any]] = {}
         self._state: State | None = None
+        self._rows_of_state: State | None = None
         self._finite: bool | None = None
         self._state_finite: bool | None = None
 
@@ -68,6 +70,14 @@ class BatchOutput:
         if self._state is None:
             self._state = host_state(self.given.state)
         return self._state
+
+    @property
+    def rows_of_state(self) -> State:
+        """The state's arrays, each with the rows on its first axis; views."""
+        if self._rows_of_state is None:
+            axes = self.batch_axes
+            self._rows_of_state = tuple(map(np.moveaxis, self.state, axes, [0] * len(axes)))
+        return self._rows_of_state
 
     @property
     def all_finite(self) -> bool:
@@ -103,7 +113,7 @@ class RowOutput(NamedTuple):
 
     @property
     def state(self) -> State:
-        return row_of(self.batch.state, self.place, self.batch.batch_axes)
+        return tuple([array[self.place] for array in self.batch.rows_of_state])
 
     @property
     def finite(self) -> bool:

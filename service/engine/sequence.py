@@ -1,9 +1,9 @@
 """A sequence is one row of work: inputs not yet fed, a state, and what to do with outputs."""
 
 from collections.abc import Sequence as Rows
-from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple, Protocol, Self
 
+import msgspec
 from numpy.typing import NDArray
 
 from service.engine.collector import Collector
@@ -50,8 +50,7 @@ class Continuation(Protocol):
         ...
 
 
-@dataclass(slots=True, eq=False)
-class Sequence:
+class Sequence(msgspec.Struct, eq=False):
     """Mutable, compared by identity; owned by one worker's thread once submitted."""
 
     inputs: NDArray[Any]

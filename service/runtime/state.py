@@ -31,7 +31,7 @@ def row_of(batch: State, index: int, batch_axes: tuple[int, ...]) -> State:
 
 def own(row: State) -> State:
     """A copy that does not keep its whole batch alive."""
-    return tuple(array.copy() for array in row)
+    return tuple([array.copy() for array in row])
 
 
 def is_finite(arrays: Iterable[NDArray[np.float32]]) -> bool:

@@ -1,6 +1,6 @@
 """Every instrument of the service, with the names that dashboards rely on: they do not change."""
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from service.telemetry.tally import Tally, TallyHistogram
 
@@ -18,7 +18,7 @@ class Metrics:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.registry = registry
-        # A tally belongs to one thread: these are the event loop's.
+        # A number of a tally belongs to one thread: to the event loop, but for those of a batch.
         self.requests = Tally(
             "recur_requests",
             "Requests by outcome.",
@@ -32,35 +32,35 @@ class Metrics:
             buckets=_SECONDS,
             registry=registry,
         )
-        self.queue_seconds = Histogram(
+        self.queue_seconds = TallyHistogram(
             "recur_queue_seconds",
             "From a sequence's arrival to its first step.",
             ["model"],
             buckets=_SECONDS,
             registry=registry,
         )
-        self.step_seconds = Histogram(
+        self.step_seconds = TallyHistogram(
             "recur_step_seconds",
             "One call of the runtime.",
             ["model"],
             buckets=_SECONDS,
             registry=registry,
         )
-        self.batch_rows = Histogram(
+        self.batch_rows = TallyHistogram(
             "recur_batch_rows",
             "Rows of one call of the runtime.",
             ["model"],
             buckets=_ROWS,
             registry=registry,
         )
-        self.batch_steps = Histogram(
+        self.batch_steps = TallyHistogram(
             "recur_batch_steps",
             "Time steps of one call of the runtime.",
             ["model"],
             buckets=_STEPS,
             registry=registry,
         )
-        self.padding_ratio = Histogram(
+        self.padding_ratio = TallyHistogram(
             "recur_padding_ratio",
             "Share of a call's row steps that were padding.",
             ["model"],

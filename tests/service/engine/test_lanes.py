@@ -26,7 +26,7 @@ def lane(name: str, *, given: list[tuple[str, Delivery]]) -> Lane:
         runtime,
         Scheduler(ONE_A_TURN, whole=False),
         Arena(runtime.initial_state(), runtime.batch_axes),
-        Observer(Metrics(CollectorRegistry()), name),
+        Observer(Metrics(CollectorRegistry()), name, writer=0),
         lambda deliveries: given.extend((name, delivery) for delivery in deliveries),
     )
 

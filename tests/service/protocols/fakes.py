@@ -118,6 +118,8 @@ class FakeDataPlane(DataPlane):
     ) -> Predictions:
         self.model(ref)
         self.calls.append(call)
+        if not inputs:
+            raise InvalidInput("at least one sequence", param="inputs")
         if isinstance(inputs[0], str):
             await self._obey(inputs[0])
         return Predictions("sums", 3, [self._predict(value, raw) for value in inputs])

@@ -39,6 +39,8 @@ class LoopWorker:
     def __init__(self) -> None:
         self._turns = Turns()
         self._due = False
+        # Asked for at every turn, the loop would cost a system call each.
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     def put(self, lane: Lane, sequences: list[Sequence]) -> None:
         self._turns.add(lane, sequences)
@@ -54,7 +56,9 @@ class LoopWorker:
     def _take_later(self) -> None:
         if not self._due:
             self._due = True
-            asyncio.get_running_loop().call_soon(self._take)
+            if self._loop is None:
+                self._loop = asyncio.get_running_loop()
+            self._loop.call_soon(self._take)
 
     def _take(self) -> None:
         self._due = False

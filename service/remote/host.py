@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import aclosing
 from typing import Any
 
 import structlog
@@ -64,10 +65,8 @@ class Host:
     def _receive(self, messages: list[Message]) -> None:
         for message in messages:
             match message:
-                case Ask(number, verb, args, named):
-                    work = self._stream if verb in self._streams else self._answer
-                    task = asyncio.create_task(work(number, verb, args, named))
-                    self._tasks[number] = task
+                case Ask() as ask:
+                    self._tasks[ask.number] = self.link.loop.create_task(self._run(ask))
                 case Cancel(number):
                     if (task := self._tasks.get(number)) is not None:
                         task.cancel()
@@ -79,38 +78,34 @@ class Host:
                 case _:
                     raise AssertionError(f"nothing that a front says: {message}")
 
-    async def _answer(
-        self, number: int, verb: str, args: tuple[Any, ...], named: dict[str, Any]
-    ) -> None:
+    async def _run(self, ask: Ask) -> None:
+        """One ask to its end, which the front hears of, whatever it is."""
+        number = ask.number
         try:
-            self.link.send(Result(number, await self._verbs[verb](*args, **named)))
+            if ask.verb in self._streams:
+                await self._stream(ask)
+            else:
+                value = await self._verbs[ask.verb](*ask.args, **ask.named)
+                self.link.send(Result(number, value))
         except RecurError as error:
             self.link.send(Failure(number, error))
         except Exception:  # noqa: BLE001 - the edge of a process: the front must hear of it
-            _log.exception("verb failed", verb=verb)
+            _log.exception("verb failed", verb=ask.verb)
             self.link.send(Failure(number, ModelFailed("the engine's process failed; see its log")))
         finally:
             del self._tasks[number]
 
-    async def _stream(
-        self, number: int, verb: str, args: tuple[Any, ...], named: dict[str, Any]
-    ) -> None:
+    async def _stream(self, ask: Ask) -> None:
+        number = ask.number
         ahead = self._ahead[number] = _Ahead()
-        events = self._streams[verb](*args, **named)
         try:
-            async for together in events:
-                self.link.send(Events(number, together))
-                await ahead.give()
+            async with aclosing(self._streams[ask.verb](*ask.args, **ask.named)) as events:
+                async for together in events:
+                    self.link.send(Events(number, together))
+                    await ahead.give()
             self.link.send(Events(number, []))
-        except RecurError as error:
-            self.link.send(Failure(number, error))
-        except Exception:  # noqa: BLE001 - the edge of a process: the front must hear of it
-            _log.exception("stream failed", verb=verb)
-            self.link.send(Failure(number, ModelFailed("the engine's process failed; see its log")))
         finally:
-            await events.aclose()
             del self._ahead[number]
-            del self._tasks[number]
 
     def _lose(self) -> None:
         for task in self._tasks.values():

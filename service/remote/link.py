@@ -26,6 +26,11 @@ class Link(asyncio.Protocol):
         self._received = bytearray()
 
     @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """To which it belongs."""
+        return self._loop
+
+    @property
     def lost(self) -> bool:
         return self._transport is None
 

@@ -137,7 +137,7 @@ class RemotePlane:
     async def _ask(self, verb: str, *args: Any, **named: Any) -> Any:
         link = self._open_link()
         number = next(self._numbers)
-        waiter = self._waiters[number] = asyncio.get_running_loop().create_future()
+        waiter = self._waiters[number] = link.loop.create_future()
         link.send(Ask(number, verb, args, named))
         try:
             return await waiter

@@ -57,6 +57,10 @@ class Client:
     async def send(self, data: bytes, *, expected: tuple[int, ...] = (200,)) -> Reply:
         return await self._exchange(await self._connected(), data, expected=expected)
 
+    async def text(self, path: str) -> str:
+        body = (await self.ask("GET", path)).body
+        return body.decode()
+
     async def open_socket(self, path: str) -> Socket:
         """Its owner closes it."""
         loop = asyncio.get_running_loop()

@@ -43,14 +43,14 @@ class Branch:
 async def session(world: World) -> None:
     """Opens one, acts on it and its forks at random, checks all they said, ends most of them."""
     model = world.pick(causal=True)
-    branches = [await _open(world, model)]
+    branches = [await open_branch(world, model)]
     for _ in range(world.rng.integers(1, _MAX_ACTS)):
         branch = branches[world.rng.integers(len(branches))]
         match world.rng.choice(["step", "step", "step", "retry", "stale", "left", "fork", "say"]):
             case "step":
-                await _step(world, model, branch)
+                await step(world, model, branch)
             case "retry":
-                await _retry(world, model, branch)
+                await retry(world, model, branch)
             case "stale":
                 await _stale(world, model, branch)
             case "left":
@@ -60,13 +60,13 @@ async def session(world: World) -> None:
             case "say" if model.generates:
                 await _say(world, model, branch)
     for branch in branches:
-        await _settle(world, model, branch)
+        await settle(world, model, branch)
 
 
 async def bulk(world: World) -> None:
     """Steps of many sessions in one request, of several models, one of them nobody's."""
     rows = [
-        (model, await _open(world, model))
+        (model, await open_branch(world, model))
         for model in [world.pick(causal=True) for _ in range(world.rng.integers(1, _BULK_ROWS))]
     ]
     for _ in range(world.rng.integers(1, _BULK_ROUNDS)):
@@ -83,13 +83,13 @@ async def bulk(world: World) -> None:
         for (_, branch), chunk, result in zip(rows, chunks, results, strict=True):
             _accept(branch, chunk, result)
     for model, branch in rows:
-        await _settle(world, model, branch)
+        await settle(world, model, branch)
 
 
 async def stream(world: World) -> None:
     """Frames over a socket, some of them nonsense, which must change nothing."""
     model = world.pick(causal=True)
-    branch = await _open(world, model)
+    branch = await open_branch(world, model)
     socket = await world.client.open_socket(f"{branch.path}/stream")
     try:
         for _ in range(world.rng.integers(1, _MAX_ACTS)):
@@ -103,20 +103,20 @@ async def stream(world: World) -> None:
             _accept(branch, chunk, await world.client.say(socket, body))
     finally:
         socket.close()
-    await _settle(world, model, branch)
+    await settle(world, model, branch)
 
 
-async def _open(world: World, model: Model) -> Branch:
+async def open_branch(world: World, model: Model, *, ttl_seconds: float = _TTL_SECONDS) -> Branch:
     reply = await world.client.ask(
         "POST",
         f"/v1/models/{model.name}/sessions",
-        {"ttl_seconds": _TTL_SECONDS},
+        {"ttl_seconds": ttl_seconds},
         expected=(201,),
     )
     return Branch(reply.json()["session_id"])
 
 
-async def _step(world: World, model: Model, branch: Branch) -> None:
+async def step(world: World, model: Model, branch: Branch) -> None:
     chunk = world.chunk(model, _LONGEST)
     body: dict[str, Any] = {"inputs": chunk.tolist()}
     if world.chance(0.5):
@@ -125,7 +125,7 @@ async def _step(world: World, model: Model, branch: Branch) -> None:
     _accept(branch, chunk, reply.json())
 
 
-async def _retry(world: World, model: Model, branch: Branch) -> None:
+async def retry(world: World, model: Model, branch: Branch) -> None:
     """The same step twice is made once, and answered alike to the byte."""
     chunk = world.chunk(model, _LONGEST)
     body = {"inputs": chunk.tolist(), "step": branch.step}
@@ -184,7 +184,7 @@ async def _say(world: World, model: Model, branch: Branch) -> None:
     _require_step(branch, reply.json()["step"], reply)
 
 
-async def _settle(world: World, model: Model, branch: Branch) -> None:
+async def settle(world: World, model: Model, branch: Branch) -> None:
     """All that the session said, against its whole past; then its end, or it is left to expire."""
     if branch.chunks:
         model.check(branch.chunks, branch.predictions)

@@ -13,7 +13,7 @@ from tests.load.reference import WrongAnswer
 from tests.load.soak.expected import Model, Sampling, may_follow
 from tests.load.soak.run import SCENES, SoakOptions, soak
 from tests.load.soak.scenes import draw_sampling
-from tests.load.soak.watch import Lag, lag_of, memory_of
+from tests.load.soak.watch import Lag, Resident, lag_of, memory_of
 
 
 @pytest.fixture(scope="module")
@@ -81,14 +81,18 @@ def test_a_session_that_forgot_one_chunk_is_noticed(models: Path, name: str):
 
 
 def test_memory_is_told_by_the_minute_and_judged_by_its_second_half():
-    flat = memory_of([*range(100, 160), *[200.0] * 60, *[300.0, 302.0] * 60], period_seconds=1)
+    flat = memory_of(by_the_second([*range(100, 160), *[200.0] * 60, *[300.0, 302.0] * 60]))
     assert flat.minutes == (129.5, 200.0, 301.0, 301.0)
     assert flat.slope == pytest.approx(0.0, abs=1e-6)
     assert not flat.grows
 
-    ramp = memory_of([*[500.0] * 1800, *np.linspace(300, 310, 1800)], period_seconds=1)
+    ramp = memory_of(by_the_second([*[500.0] * 1800, *np.linspace(300, 310, 1800)]))
     assert ramp.slope == pytest.approx(20, rel=0.01)  # 10 MB in half an hour
     assert ramp.grows
+
+
+def by_the_second(megabytes: list[float]) -> list[Resident]:
+    return [Resident(second, value) for second, value in enumerate(megabytes)]
 
 
 def test_a_lag_is_told_by_what_came_between_two_readings():

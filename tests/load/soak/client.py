@@ -104,6 +104,7 @@ class Client:
         return Reply(connection.status, connection.head, body)
 
     async def _connected(self) -> Connection:
+        await asyncio.sleep(0)  # hear first of a connection that was closed while nobody listened
         if self._connection is None or not self._connection.is_open:
             loop = asyncio.get_running_loop()
             _, self._connection = await loop.create_connection(

@@ -23,7 +23,7 @@ from tests.load.soak.client import Client, Unanswered
 from tests.load.soak.elders import Elders
 from tests.load.soak.expected import Model
 from tests.load.soak.scenes import World
-from tests.load.soak.watch import Lag, Memory, Probe, lag_of, memory_of, queued_seconds
+from tests.load.soak.watch import Lag, Memory, Probe, Resident, lag_of, memory_of, queued_seconds
 
 Scene = Callable[[World], Awaitable[None]]
 
@@ -112,7 +112,7 @@ async def _run(server: Server, models: Sequence[Model], options: SoakOptions) ->
     done.queued = (queued_seconds(server.pid) - queued_began) / done.seconds
     done.lag = lag_of(await watcher.text("/metrics")).since(lag_began)
     watcher.close()
-    done.memory = memory_of(samples, period_seconds=_SAMPLE_SECONDS)
+    done.memory = memory_of(samples)
     for world in worlds:
         world.client.close()
         done.asked += world.client.num_asked
@@ -141,12 +141,14 @@ async def _play_one(world: World, scene: Scene, done: Soak) -> None:
     done.scenes[scene.__name__] += 1
 
 
-async def _sample_memory(server: Server) -> list[float]:
-    """Megabytes, until it is cancelled."""
-    samples: list[float] = []
+async def _sample_memory(server: Server) -> list[Resident]:
+    """Until it is cancelled."""
+    samples: list[Resident] = []
+    began = time.monotonic()
     try:
         while True:
-            samples.append(server.memory_bytes() / 1e6)
+            megabytes = server.memory_bytes() / 1e6
+            samples.append(Resident(time.monotonic() - began, megabytes))
             await asyncio.sleep(_SAMPLE_SECONDS)
     except asyncio.CancelledError:
         return samples

@@ -3,6 +3,8 @@
 A session's whole past is remembered here and checked in one piece when its client is done.
 """
 
+import math
+import time
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -16,6 +18,7 @@ _LONGEST = 60
 _MAX_ACTS, _MAX_BRANCHES = 12, 4
 _TTL_SECONDS = 20
 """Of those that their clients leave behind."""
+_SLACK_SECONDS = 5.0
 _BULK_ROWS, _BULK_ROUNDS = 48, 6
 
 
@@ -24,6 +27,9 @@ class Branch:
     """One session, and what it has been fed; a prediction is None where none was asked for."""
 
     session_id: str
+    ttl_seconds: float = _TTL_SECONDS
+    expires: float = math.inf
+    """By `time.monotonic()`, not earlier than the server's word."""
     chunks: list[Chunk] = field(default_factory=list[Chunk])
     predictions: list[Any] = field(default_factory=list[Any])
 
@@ -38,6 +44,7 @@ class Branch:
     def take(self, chunk: Chunk, prediction: Any) -> None:
         self.chunks.append(chunk)
         self.predictions.append(prediction)
+        self.expires = time.monotonic() + self.ttl_seconds
 
 
 async def session(world: World) -> None:
@@ -113,7 +120,8 @@ async def open_branch(world: World, model: Model, *, ttl_seconds: float = _TTL_S
         {"ttl_seconds": ttl_seconds},
         expected=(201,),
     )
-    return Branch(reply.json()["session_id"])
+    expires = time.monotonic() + ttl_seconds
+    return Branch(reply.json()["session_id"], ttl_seconds, expires)
 
 
 async def step(world: World, model: Model, branch: Branch) -> None:
@@ -189,7 +197,8 @@ async def settle(world: World, model: Model, branch: Branch) -> None:
     if branch.chunks:
         model.check(branch.chunks, branch.predictions)
         world.num_checked += sum(prediction is not None for prediction in branch.predictions)
-    if world.chance(0.2):
+    # Checking takes its time: on a busy machine more than a session's.
+    if world.chance(0.2) or time.monotonic() > branch.expires - _SLACK_SECONDS:
         return
     reply = await world.client.ask("DELETE", branch.path)
     _require_step(branch, reply.json()["step"], reply)

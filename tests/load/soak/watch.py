@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection as Pipe
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,6 +71,14 @@ def _probe(port: int, pipe: Pipe) -> None:
     pipe.send((waits, late))
 
 
+class Resident(NamedTuple):
+    """A sample."""
+
+    seconds: float
+    """Since the begin."""
+    megabytes: float
+
+
 @dataclass(frozen=True, slots=True)
 class Memory:
     """Megabytes resident."""
@@ -89,25 +97,22 @@ class Memory:
         return self.slope > 2 * self.error
 
 
-def memory_of(samples: Sequence[float], *, period_seconds: float) -> Memory:
-    """Of samples taken once in every period.
-
-    The line goes through medians: neighbouring samples are too much alike to count as so many
-    witnesses.
-    """
-    megabytes = np.array(samples)
-    minute = round(60 / period_seconds)
-    starts = np.arange(minute, len(megabytes), minute)
-    minutes = [float(np.median(part)) for part in np.array_split(megabytes, starts)]
-    second = megabytes[len(megabytes) // 2 :]
+def memory_of(samples: Sequence[Resident]) -> Memory:
+    """The line goes through medians: neighbouring samples are too much alike to count as so many
+    witnesses."""
+    seconds, megabytes = np.array(samples).T
+    ends = np.arange(60, seconds[-1], 60)
+    parts = np.split(megabytes, np.searchsorted(seconds, ends))
+    minutes = tuple(float(np.median(part)) for part in parts if len(part))
+    half = int(np.searchsorted(seconds, seconds[-1] / 2))
     slope = error = math.nan
-    if len(second) >= _PARTS:
-        parts = np.array_split(np.arange(len(second)), _PARTS)
-        hours = np.array([part.mean() for part in parts]) * period_seconds / 3600
-        medians = np.array([np.median(second[part]) for part in parts])
+    if len(samples) - half >= _PARTS:
+        parts = np.array_split(np.arange(half, len(samples)), _PARTS)
+        hours = [seconds[part].mean() / 3600 for part in parts]
+        medians = [np.median(megabytes[part]) for part in parts]
         line, covariance = np.polyfit(hours, medians, 1, cov=True)
         slope, error = float(line[0]), float(np.sqrt(covariance[0, 0]))
-    return Memory(tuple(minutes), float(megabytes.max(initial=0.0)), slope, error)
+    return Memory(minutes, float(megabytes.max()), slope, error)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,8 +21,10 @@ from service.remote.host import Host, StreamVerb, Verb
 from service.remote.messages import Status
 from service.sessions.store.memory import MemoryStore
 from service.settings import Settings
+from service.telemetry.lag import watch_lag
 from service.telemetry.metrics import Metrics
 from service.telemetry.requests import LocalTelemetry
+from service.telemetry.tally import Spread
 
 _log = structlog.get_logger(__name__)
 _SWEEP_SECONDS = 2.0
@@ -39,6 +41,8 @@ class Service:
     verbs: InProcess
     telemetry: LocalTelemetry
     health: Health
+    lag: Spread
+    """Of the event loop, in seconds."""
     grace_seconds: float
     failed: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the service cannot go on; the log says why."""
@@ -47,7 +51,8 @@ class Service:
 
     @asynccontextmanager
     async def running(self, _: object = None) -> AsyncGenerator[None]:
-        tasks = [asyncio.create_task(self._load_models()), asyncio.create_task(self._sweep())]
+        works = (self._load_models(), self._sweep(), watch_lag(self.lag))
+        tasks = [asyncio.create_task(work) for work in works]
         for task in tasks:
             task.add_done_callback(self._give_up_on_failure)
         try:
@@ -123,6 +128,7 @@ def build(settings: Settings) -> Service:
         InProcess(DataPlane(registry, sessions, limits=settings.limits(), metrics=metrics)),
         LocalTelemetry(metrics),
         Health(registry.readiness),
+        metrics.event_loop_lag_seconds.labels(),
         settings.grace_seconds,
     )
     if not settings.tenant_keys():

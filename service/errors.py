@@ -22,7 +22,7 @@ RecurError
 """
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 
 class RecurError(Exception):
@@ -41,6 +41,14 @@ class RecurError(Exception):
         self.message = message
         self.param = param
         self.details = dict(details or {})
+
+    def kept(self) -> Self:
+        """As a value: without the frames that raised it, which often hold it in their turn.
+
+        Such a circle keeps a whole request in memory until the collector comes by, and that is
+        seldom.
+        """
+        return self.with_traceback(None)
 
 
 class ClientError(RecurError):

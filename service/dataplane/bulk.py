@@ -64,7 +64,7 @@ class _Bulk:
             try:
                 lease = self._feeder.lease(self._chunks[place], self._call)
             except RecurError as error:
-                self.results[place] = error
+                self.results[place] = error.kept()
                 del line[0]
                 continue
             if lease.take():
@@ -81,7 +81,7 @@ class _Bulk:
                 feed = await self._feeder.feed(self._chunks[place], self._call, param=_param(place))
                 self.results[place] = feed
             except RecurError as error:
-                self.results[place] = error
+                self.results[place] = error.kept()
 
     async def _step(self, taken: dict[int, Lease]) -> None:
         """One chunk on each of the sessions; all rows of a model go to its engine in one piece."""
@@ -117,7 +117,7 @@ class _Bulk:
             try:
                 begun = feeder.begin(lease, model, chunks[place], steps=steps)
             except RecurError as error:
-                self.results[place] = error
+                self.results[place] = error.kept()
                 continue
             if isinstance(begun, Feed):
                 self.results[place] = begun
@@ -130,14 +130,14 @@ class _Bulk:
         try:
             return model.engine.submit(rows, deadline=self._call.deadline, flow=self._call.flow)
         except RecurError as error:
-            self.results.update(dict.fromkeys(feedings, error))
+            self.results.update(dict.fromkeys(feedings, error.kept()))
             return None
 
     def _end(self, place: int, feeding: Feeding, end: Finished | RecurError) -> None:
         try:
             self.results[place] = feeding.end(end)
         except RecurError as error:
-            self.results[place] = error
+            self.results[place] = error.kept()
 
 
 def _param(place: int) -> str:

@@ -167,7 +167,7 @@ def _read_now(
         try:
             results.append(steps_of(model, value, max_steps=max_steps, param=param))
         except RecurError as error:
-            results.append(error)
+            results.append(error.kept())
     return results
 
 

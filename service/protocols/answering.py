@@ -26,7 +26,7 @@ async def answer(front: Front, operation: Operation, exchange: Exchange) -> None
             await reply.write(exchange)
         except RecurError as error:
             exchange.outcome = error.code
-            await refusal(error).write(exchange)
+            await refusal(error.kept()).write(exchange)
     finally:
         if exchange.model is None and "model" in exchange.params:
             exchange.model = _known_model(front.plane, exchange.params["model"])

@@ -56,6 +56,7 @@ class Presence:
             self._seen.discard(visit)
             if visit.watcher is not None:
                 visit.watcher.cancel()
+                visit.watcher = None  # how it ended leads back to the visit, and to all it holds
 
     def _look(self) -> None:
         for visit in self._seen:

@@ -56,6 +56,8 @@ class HttpProtocol(HttpToolsProtocol):
     def handle_websocket_upgrade(self) -> None:
         self.transport = self._joining.inner
         super().handle_websocket_upgrade()
+        # It leads back to this protocol, which nobody will tell that its connection is lost.
+        del self.parser
 
 
 class _Joining:

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
@@ -50,10 +51,10 @@ def open_session(path: Path, config: RuntimeConfig) -> Opened:
     """Raises DeviceUnavailable, or ModelFailed if the graph does not load."""
     wanted = config.device
     if wanted == "cpu":
-        return Opened(_session(path, config, "cpu"), "cpu")
+        return Opened(_cpu_session(path, config), "cpu")
     offered = cuda_is_offered()
     if not offered and wanted == "auto":
-        return Opened(_session(path, config, "cpu"), "cpu")
+        return Opened(_cpu_session(path, config), "cpu")
     if not offered:
         raise DeviceUnavailable(
             "RECUR_DEVICE is cuda, but the installed ONNX Runtime has no CUDA provider: "
@@ -67,7 +68,27 @@ def open_session(path: Path, config: RuntimeConfig) -> Opened:
         if wanted == "cuda":
             raise DeviceUnavailable(f"RECUR_DEVICE is cuda, but {error.message}") from error
         _log.warning("CUDA does not work here, using the processor", reason=error.message)
-        return Opened(_session(path, config, "cpu"), "cpu")
+        return Opened(_cpu_session(path, config), "cpu")
+
+
+def _cpu_session(path: Path, config: RuntimeConfig) -> ort.InferenceSession:
+    """With the arena that all of them share."""
+    _register_arena()
+    return _session(path, config, "cpu", {"session.use_env_allocators": "1"})
+
+
+@cache
+def _register_arena() -> None:
+    """One store of scratch memory for all graphs of the process.
+
+    An arena keeps the most that was ever in use at once, for good. With one of its own each graph
+    would keep the most that it ever needed, though few of them run at a time.
+    """
+    memory = ort.OrtMemoryInfo(
+        "Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT
+    )
+    its_defaults = ort.OrtArenaCfg(0, -1, -1, -1)
+    ort.create_and_register_allocator(memory, its_defaults)
 
 
 def _cuda_session(path: Path, config: RuntimeConfig) -> ort.InferenceSession:

@@ -5,6 +5,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 from service.telemetry.tally import Tally, TallyHistogram
 
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+_LAGS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1)
 _ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 _STEPS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 4096)
 
@@ -30,6 +31,13 @@ class Metrics:
             "From a parsed request to its answer.",
             ["protocol", "model"],
             buckets=_SECONDS,
+            registry=registry,
+        )
+        self.event_loop_lag_seconds = TallyHistogram(
+            "recur_event_loop_lag_seconds",
+            "How late the event loop ran a timer: what holds it up holds up every client.",
+            [],
+            buckets=_LAGS,
             registry=registry,
         )
         self.queue_seconds = TallyHistogram(

@@ -4,14 +4,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from prometheus_client import CollectorRegistry, generate_latest
 
 from service.engine.sampling import Draw, SamplingParams, sample, uniform
+from service.telemetry.tally import TallyHistogram
 from tests.load.models import write_models
 from tests.load.reference import WrongAnswer
 from tests.load.soak.expected import Model, Sampling, may_follow
 from tests.load.soak.run import SCENES, SoakOptions, soak
 from tests.load.soak.scenes import draw_sampling
-from tests.load.soak.watch import memory_of
+from tests.load.soak.watch import Lag, Resident, lag_of, memory_of
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +31,8 @@ def test_under_mixed_load_no_row_is_lost_and_every_answer_is_right():
     assert done.answered == done.asked
     assert done.left > 0
     assert done.checked > 1000
-    assert set(done.scenes) == {scene.__name__ for _, scene in SCENES}
+    assert set(done.scenes) == {scene.__name__ for _, scene in SCENES} | {"visit", "settle"}
+    assert done.lag.looks > 100
 
 
 def test_a_token_is_right_exactly_if_the_service_would_draw_it():
@@ -77,11 +80,38 @@ def test_a_session_that_forgot_one_chunk_is_noticed(models: Path, name: str):
         model.check(chunks, forgetful)
 
 
-def test_memory_is_judged_by_its_first_and_its_last_samples():
-    memory = memory_of([100.0] * 20 + [900.0] + [150.0] * 20)
+def test_memory_is_told_by_the_minute_and_judged_by_its_second_half():
+    flat = memory_of(by_the_second([*range(100, 160), *[200.0] * 60, *[300.0, 302.0] * 60]))
+    assert flat.minutes == (129.5, 200.0, 301.0, 301.0)
+    assert flat.slope == pytest.approx(0.0, abs=1e-6)
+    assert not flat.grows
 
-    assert (memory.first, memory.last, memory.most) == (100.0, 150.0, 900.0)
-    assert memory.growth == pytest.approx(0.5)
+    ramp = memory_of(by_the_second([*[500.0] * 1800, *np.linspace(300, 310, 1800)]))
+    assert ramp.slope == pytest.approx(20, rel=0.01)  # 10 MB in half an hour
+    assert ramp.grows
+
+
+def by_the_second(megabytes: list[float]) -> list[Resident]:
+    return [Resident(second, value) for second, value in enumerate(megabytes)]
+
+
+def test_a_lag_is_told_by_what_came_between_two_readings():
+    tally = TallyHistogram(
+        "recur_event_loop_lag_seconds",
+        "Lag.",
+        [],
+        buckets=(0.005, 0.02, 0.05),
+        registry=(registry := CollectorRegistry()),
+    )
+
+    def read(*lags: float) -> Lag:
+        for lag in lags:
+            tally.labels().observe(lag)
+        return lag_of(generate_latest(registry).decode())
+
+    before = read(0.001, 0.3)
+    lag = read(0.001, 0.01, 0.03).since(before)
+    assert (lag.looks, lag.above(0.005), lag.above(0.02), lag.most) == (3, 2, 1, 0.05)
 
 
 def prediction(model: Model, chunks: list[np.ndarray], place: int) -> dict:

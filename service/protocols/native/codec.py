@@ -80,7 +80,7 @@ def read_sequence(raw: msgspec.Raw, param: str) -> SequenceInput:
     try:
         return _sequence(raw, param)
     except InvalidInput as error:
-        return error
+        return error.kept()
 
 
 def read_generate(body: GenerateBody) -> GenerateRequest:

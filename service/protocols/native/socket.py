@@ -86,7 +86,7 @@ class _Socket:
             await send(await self._step(message, began))
         except RecurError as error:
             outcome, close = error.code, _close_code(error)
-            await send(_text(error_body(error)))
+            await send(_text(error_body(error.kept())))
         except Exception:  # noqa: BLE001 - the edge of the process: the client must hear of it
             _log.exception("frame failed", session_id=self._session_id)
             outcome = InternalError.code

@@ -3,7 +3,7 @@
 import math
 import re
 import secrets
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -21,6 +21,7 @@ from service.errors import (
 )
 from service.sessions.clock import iso, steady_clock
 from service.sessions.session import Session, SessionState
+from service.sessions.store.tombstones import Reason, Tombstone, Tombstones
 from service.telemetry.metrics import Metrics
 
 _OUR_ID = re.compile(r"s([0-9a-f]{8})-[A-Za-z0-9_-]{22}")
@@ -47,13 +48,7 @@ class SessionsConfig:
     replay_bytes: int = 1 << 18
     """Bytes of them; a reply that is larger is not kept."""
     max_tombstones: int = 100_000
-
-
-@dataclass(frozen=True, slots=True)
-class Tombstone:
-    reason: Literal["ended", "expired", "evicted", "lost"]
-    at: float
-    step: int
+    """Sessions that are gone of which is known what became of them."""
 
 
 class MemoryStore:
@@ -71,7 +66,7 @@ class MemoryStore:
         self._metrics = metrics
         self._sessions: dict[tuple[str, str], Session] = {}
         self._per_tenant: dict[str, int] = {}
-        self._tombstones: OrderedDict[tuple[str, str], Tombstone] = OrderedDict()
+        self._tombstones = Tombstones(config.max_tombstones)
         self._bytes = 0
         self._none_expires_before = math.inf
         # An id tells which run of the server gave it: one of an earlier run is lost, not unknown.
@@ -115,7 +110,6 @@ class MemoryStore:
         self._sessions[key] = session
         self._none_expires_before = min(self._none_expires_before, session.expires_at)
         self._per_tenant[tenant] = self._per_tenant.get(tenant, 0) + 1
-        self._tombstones.pop(key, None)
         self._bytes += state.num_bytes
         return session
 
@@ -124,7 +118,7 @@ class MemoryStore:
         session = self._find(tenant, session_id)
         if session is not None:
             return session
-        tombstone = self._tombstones.get((tenant, session_id))
+        tombstone = self._tombstones.find(tenant, session_id)
         if tombstone is not None:
             raise _gone(session_id, tombstone)
         ours = _OUR_ID.fullmatch(session_id)
@@ -135,7 +129,7 @@ class MemoryStore:
             )
         raise SessionNotFound("no such session", param="session_id")
 
-    def end(self, session: Session, reason: Literal["ended", "expired", "evicted", "lost"]) -> None:
+    def end(self, session: Session, reason: Reason) -> None:
         """Forget the state, keep a tombstone. Idempotent."""
         key = (session.tenant, session.id)
         if self._sessions.get(key) is not session:
@@ -145,9 +139,7 @@ class MemoryStore:
         self._per_tenant[session.tenant] -= 1
         if not self._per_tenant[session.tenant]:
             del self._per_tenant[session.tenant]
-        self._tombstones[key] = Tombstone(reason, self.now(), session.step)
-        while len(self._tombstones) > self.config.max_tombstones:
-            self._tombstones.popitem(last=False)
+        self._tombstones.put(*key, Tombstone(reason, self.now(), session.step))
         self._metrics.session_ends.labels(reason=reason).inc()
 
     def account(self, more_bytes: int) -> None:

@@ -37,15 +37,20 @@ def summary(done: Soak) -> str:
     """Markdown."""
     scenes = ", ".join(f"{count:,} {name}" for name, count in sorted(done.scenes.items()))
     waits, late = done.waits * 1e3, done.late * 1e3
-    memory = done.memory
+    lag, memory = done.lag, done.memory
+    minutes = ", ".join(f"{megabytes:.0f}" for megabytes in memory.minutes)
     lines = [
         f"{done.seconds / 60:.1f} minutes: {scenes}",
         f"{done.asked:,} requests, {done.asked - done.answered:,} without an answer; "
         f"{done.left:,} more whose clients left",
         f"{done.checked:,} predictions and tokens compared with the reference, "
         f"{len(done.failures)} failures",
-        f"memory: {memory.first:.0f} MB after the warm-up, {memory.last:.0f} MB at the end "
-        f"({memory.growth:+.1%}), {memory.most:.0f} MB at most",
+        f"memory by the minute, MB: {minutes}; {memory.most:.0f} at most",
+        f"memory in the second half: {'growing' if memory.grows else 'flat'}, by a line through it "
+        f"of {memory.slope:+.1f} MB an hour with a standard error of {memory.error:.1f}",
+        f"the event loop's own timer: {lag.looks:,} looks, {lag.above(0.005):,} late by more than "
+        f"5 ms, {lag.above(0.02):,} by more than {_BLOCKED_MS:.0f} ms, none by more than "
+        f"{lag.most * 1e3:.0f} ms; its thread waited for a processor {done.queued:.1%} of the time",
         f"a probe every 50 ms was answered within {_spread(waits)}; "
         f"{(waits > _BLOCKED_MS).sum():,} of {len(waits):,} above {_BLOCKED_MS:.0f} ms",
         f"the probe's own timer was late by {_spread(late)}: that is the processors' queue",

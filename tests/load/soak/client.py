@@ -57,6 +57,10 @@ class Client:
     async def send(self, data: bytes, *, expected: tuple[int, ...] = (200,)) -> Reply:
         return await self._exchange(await self._connected(), data, expected=expected)
 
+    async def text(self, path: str) -> str:
+        body = (await self.ask("GET", path)).body
+        return body.decode()
+
     async def open_socket(self, path: str) -> Socket:
         """Its owner closes it."""
         loop = asyncio.get_running_loop()
@@ -100,6 +104,7 @@ class Client:
         return Reply(connection.status, connection.head, body)
 
     async def _connected(self) -> Connection:
+        await asyncio.sleep(0)  # hear first of a connection that was closed while nobody listened
         if self._connection is None or not self._connection.is_open:
             loop = asyncio.get_running_loop()
             _, self._connection = await loop.create_connection(

@@ -1,6 +1,7 @@
 """A soak: many clients at once, each playing random scenes, until the time is up."""
 
 import asyncio
+import math
 import shutil
 import tempfile
 import time
@@ -19,9 +20,10 @@ from tests.load.reference import Precision, WrongAnswer
 from tests.load.server import ROOT, Server
 from tests.load.soak import scenes, sessions
 from tests.load.soak.client import Client, Unanswered
+from tests.load.soak.elders import Elders
 from tests.load.soak.expected import Model
 from tests.load.soak.scenes import World
-from tests.load.soak.watch import Memory, Probe, memory_of
+from tests.load.soak.watch import Lag, Memory, Probe, Resident, lag_of, memory_of, queued_seconds
 
 Scene = Callable[[World], Awaitable[None]]
 
@@ -34,7 +36,8 @@ SCENES: tuple[tuple[float, Scene], ...] = (
     (1.0, scenes.nonsense),
     (0.5, scenes.leave),
 )
-_WARM_SHARE = 0.1
+_VISITS = 1.0
+"""The weight of the scenes with sessions that live as long as the soak."""
 _SAMPLE_SECONDS = 1.0
 _MAX_FAILURES = 20
 
@@ -58,7 +61,11 @@ class Soak:
     left: int = 0
     checked: int = 0
     failures: list[str] = field(default_factory=list[str])
-    memory: Memory = field(default_factory=lambda: Memory(0.0, 0.0, 0.0))
+    memory: Memory = field(default_factory=lambda: Memory((), 0.0, math.nan, math.nan))
+    lag: Lag = field(default_factory=lambda: Lag({}))
+    """While the clients played."""
+    queued: float = 0.0
+    """Share of the time that the server's event loop waited for a processor."""
     waits: NDArray[np.float64] = field(default_factory=lambda: np.array([]))
     """Seconds of each probe's answer."""
     late: NDArray[np.float64] = field(default_factory=lambda: np.array([]))
@@ -91,7 +98,9 @@ async def _run(server: Server, models: Sequence[Model], options: SoakOptions) ->
     ]
     began = time.monotonic()
     ends = began + options.seconds
-    cpu_began = server.cpu_seconds()
+    cpu_began, queued_began = server.cpu_seconds(), queued_seconds(server.pid)
+    watcher = Client(server.port)
+    lag_began = lag_of(await watcher.text("/metrics"))
     memory = asyncio.create_task(_sample_memory(server))
     async with asyncio.TaskGroup() as group:
         for world in worlds:
@@ -100,7 +109,10 @@ async def _run(server: Server, models: Sequence[Model], options: SoakOptions) ->
     samples = await memory
     done.seconds = time.monotonic() - began
     done.server_cores = (server.cpu_seconds() - cpu_began) / done.seconds
-    done.memory = memory_of(samples[int(len(samples) * _WARM_SHARE) :])
+    done.queued = (queued_seconds(server.pid) - queued_began) / done.seconds
+    done.lag = lag_of(await watcher.text("/metrics")).since(lag_began)
+    watcher.close()
+    done.memory = memory_of(samples)
     for world in worlds:
         world.client.close()
         done.asked += world.client.num_asked
@@ -111,23 +123,32 @@ async def _run(server: Server, models: Sequence[Model], options: SoakOptions) ->
 
 
 async def _play(world: World, done: Soak, *, ends: float) -> None:
-    weights = np.array([weight for weight, _ in SCENES])
+    elders = Elders()
+    scenes = [*SCENES, (_VISITS, elders.visit)]
+    weights = np.array([weight for weight, _ in scenes])
     while time.monotonic() < ends and len(done.failures) < _MAX_FAILURES:
-        _, scene = SCENES[world.rng.choice(len(SCENES), p=weights / weights.sum())]
-        try:
-            await scene(world)
-        except (Unanswered, WrongAnswer, LookupError, TypeError, ValueError) as error:
-            # The last three: an answer of another form than the one that was read.
-            done.failures.append(f"{scene.__name__}: {type(error).__name__}: {error}")
-        done.scenes[scene.__name__] += 1
+        _, scene = scenes[world.rng.choice(len(scenes), p=weights / weights.sum())]
+        await _play_one(world, scene, done)
+    await _play_one(world, elders.settle, done)
 
 
-async def _sample_memory(server: Server) -> list[float]:
-    """Megabytes, until it is cancelled."""
-    samples: list[float] = []
+async def _play_one(world: World, scene: Scene, done: Soak) -> None:
+    try:
+        await scene(world)
+    except (Unanswered, WrongAnswer, LookupError, TypeError, ValueError) as error:
+        # The last three: an answer of another form than the one that was read.
+        done.failures.append(f"{scene.__name__}: {type(error).__name__}: {error}")
+    done.scenes[scene.__name__] += 1
+
+
+async def _sample_memory(server: Server) -> list[Resident]:
+    """Until it is cancelled."""
+    samples: list[Resident] = []
+    began = time.monotonic()
     try:
         while True:
-            samples.append(server.memory_bytes() / 1e6)
+            megabytes = server.memory_bytes() / 1e6
+            samples.append(Resident(time.monotonic() - began, megabytes))
             await asyncio.sleep(_SAMPLE_SECONDS)
     except asyncio.CancelledError:
         return samples

@@ -3,6 +3,8 @@
 A session's whole past is remembered here and checked in one piece when its client is done.
 """
 
+import math
+import time
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -16,6 +18,7 @@ _LONGEST = 60
 _MAX_ACTS, _MAX_BRANCHES = 12, 4
 _TTL_SECONDS = 20
 """Of those that their clients leave behind."""
+_SLACK_SECONDS = 5.0
 _BULK_ROWS, _BULK_ROUNDS = 48, 6
 
 
@@ -24,6 +27,9 @@ class Branch:
     """One session, and what it has been fed; a prediction is None where none was asked for."""
 
     session_id: str
+    ttl_seconds: float = _TTL_SECONDS
+    expires: float = math.inf
+    """By `time.monotonic()`, not earlier than the server's word."""
     chunks: list[Chunk] = field(default_factory=list[Chunk])
     predictions: list[Any] = field(default_factory=list[Any])
 
@@ -38,19 +44,20 @@ class Branch:
     def take(self, chunk: Chunk, prediction: Any) -> None:
         self.chunks.append(chunk)
         self.predictions.append(prediction)
+        self.expires = time.monotonic() + self.ttl_seconds
 
 
 async def session(world: World) -> None:
     """Opens one, acts on it and its forks at random, checks all they said, ends most of them."""
     model = world.pick(causal=True)
-    branches = [await _open(world, model)]
+    branches = [await open_branch(world, model)]
     for _ in range(world.rng.integers(1, _MAX_ACTS)):
         branch = branches[world.rng.integers(len(branches))]
         match world.rng.choice(["step", "step", "step", "retry", "stale", "left", "fork", "say"]):
             case "step":
-                await _step(world, model, branch)
+                await step(world, model, branch)
             case "retry":
-                await _retry(world, model, branch)
+                await retry(world, model, branch)
             case "stale":
                 await _stale(world, model, branch)
             case "left":
@@ -60,13 +67,13 @@ async def session(world: World) -> None:
             case "say" if model.generates:
                 await _say(world, model, branch)
     for branch in branches:
-        await _settle(world, model, branch)
+        await settle(world, model, branch)
 
 
 async def bulk(world: World) -> None:
     """Steps of many sessions in one request, of several models, one of them nobody's."""
     rows = [
-        (model, await _open(world, model))
+        (model, await open_branch(world, model))
         for model in [world.pick(causal=True) for _ in range(world.rng.integers(1, _BULK_ROWS))]
     ]
     for _ in range(world.rng.integers(1, _BULK_ROUNDS)):
@@ -83,13 +90,13 @@ async def bulk(world: World) -> None:
         for (_, branch), chunk, result in zip(rows, chunks, results, strict=True):
             _accept(branch, chunk, result)
     for model, branch in rows:
-        await _settle(world, model, branch)
+        await settle(world, model, branch)
 
 
 async def stream(world: World) -> None:
     """Frames over a socket, some of them nonsense, which must change nothing."""
     model = world.pick(causal=True)
-    branch = await _open(world, model)
+    branch = await open_branch(world, model)
     socket = await world.client.open_socket(f"{branch.path}/stream")
     try:
         for _ in range(world.rng.integers(1, _MAX_ACTS)):
@@ -103,20 +110,21 @@ async def stream(world: World) -> None:
             _accept(branch, chunk, await world.client.say(socket, body))
     finally:
         socket.close()
-    await _settle(world, model, branch)
+    await settle(world, model, branch)
 
 
-async def _open(world: World, model: Model) -> Branch:
+async def open_branch(world: World, model: Model, *, ttl_seconds: float = _TTL_SECONDS) -> Branch:
     reply = await world.client.ask(
         "POST",
         f"/v1/models/{model.name}/sessions",
-        {"ttl_seconds": _TTL_SECONDS},
+        {"ttl_seconds": ttl_seconds},
         expected=(201,),
     )
-    return Branch(reply.json()["session_id"])
+    expires = time.monotonic() + ttl_seconds
+    return Branch(reply.json()["session_id"], ttl_seconds, expires)
 
 
-async def _step(world: World, model: Model, branch: Branch) -> None:
+async def step(world: World, model: Model, branch: Branch) -> None:
     chunk = world.chunk(model, _LONGEST)
     body: dict[str, Any] = {"inputs": chunk.tolist()}
     if world.chance(0.5):
@@ -125,7 +133,7 @@ async def _step(world: World, model: Model, branch: Branch) -> None:
     _accept(branch, chunk, reply.json())
 
 
-async def _retry(world: World, model: Model, branch: Branch) -> None:
+async def retry(world: World, model: Model, branch: Branch) -> None:
     """The same step twice is made once, and answered alike to the byte."""
     chunk = world.chunk(model, _LONGEST)
     body = {"inputs": chunk.tolist(), "step": branch.step}
@@ -184,12 +192,13 @@ async def _say(world: World, model: Model, branch: Branch) -> None:
     _require_step(branch, reply.json()["step"], reply)
 
 
-async def _settle(world: World, model: Model, branch: Branch) -> None:
+async def settle(world: World, model: Model, branch: Branch) -> None:
     """All that the session said, against its whole past; then its end, or it is left to expire."""
     if branch.chunks:
         model.check(branch.chunks, branch.predictions)
         world.num_checked += sum(prediction is not None for prediction in branch.predictions)
-    if world.chance(0.2):
+    # Checking takes its time: on a busy machine more than a session's.
+    if world.chance(0.2) or time.monotonic() > branch.expires - _SLACK_SECONDS:
         return
     reply = await world.client.ask("DELETE", branch.path)
     _require_step(branch, reply.json()["step"], reply)

@@ -18,6 +18,7 @@ from service.errors import (
 from service.runtime.base import StepInput
 from tests.service.dataplane.serving import Serving, call, column, serving, total_of
 from tests.service.fakes import Gate
+from tests.service.garbage import garbage_of
 
 
 def open_many(it: Serving, *names: str, model: str = "running-total") -> None:
@@ -166,3 +167,14 @@ async def test_a_long_text_is_read_beside_the_loop() -> None:
         open_many(it, "a", "b", model="babble")
         results = await feed_many(it, Chunk("a", "ab" * 6000), Chunk("b", "ab"))
         assert [result.reply.step for result in results if isinstance(result, Feed)] == [12000, 2]
+
+
+async def test_chunks_that_fail_leave_nothing_to_the_collector() -> None:
+    async with serving() as it:
+        open_many(it, "a", "b")
+
+        async def step() -> None:
+            unfit = Chunk("b", column([float("nan")]))
+            await feed_many(it, chunk("a", 1), chunk("nobody", 1), unfit)
+
+        assert await garbage_of(step) == 0

@@ -7,6 +7,7 @@ import pytest
 
 from service.errors import Cancelled
 from service.protocols.presence import Presence
+from tests.service.garbage import garbage_of
 from tests.service.protocols.fakes import FakeDataPlane
 from tests.service.protocols.serving import make_app, served
 
@@ -95,3 +96,12 @@ async def test_a_deadline_around_the_wait_still_works():
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.01):
             await Presence(look_seconds=0).while_connected(never, asyncio.Event().wait())
+
+
+async def test_a_client_that_waited_leaves_nothing_to_the_collector():
+    presence = Presence(look_seconds=0.001)
+
+    async def visit() -> None:
+        await presence.while_connected(never, asyncio.sleep(0.01))  # it is watched meanwhile
+
+    assert await garbage_of(visit) == 0

@@ -1,5 +1,6 @@
 """The wire: an answer leaves in one piece, and no other answer of uvicorn's is held back."""
 
+import gc
 import re
 import socket
 from collections.abc import Iterator
@@ -8,6 +9,8 @@ from contextlib import contextmanager
 import pytest
 from starlette.types import Receive, Scope, Send
 
+from service.protocols.wire import HttpProtocol
+from tests.load.websocket import upgrade
 from tests.service.protocols.fakes import FakeDataPlane
 from tests.service.protocols.serving import make_app, served
 
@@ -69,3 +72,17 @@ def test_an_answer_without_a_body_leaves_too(method: str):
     with connected(app) as client:
         client.sendall(f"{method} / HTTP/1.1\r\nHost: test\r\n\r\n".encode())
         assert client.recv(65536).startswith(b"HTTP/1.1 204 ")
+
+
+def test_a_connection_that_is_over_is_forgotten_without_the_collector():
+    gc.collect()
+    gc.disable()
+    try:
+        with connected(make_app(FakeDataPlane())) as client:
+            client.sendall(post("/v1/models/sums/sessions", b'{"session_id":"mine"}'))
+            assert client.recv(65536).startswith(b"HTTP/1.1 201 ")
+            client.sendall(upgrade("/v1/sessions/mine/stream"))
+            assert client.recv(65536).startswith(b"HTTP/1.1 101 ")
+        assert not [one for one in gc.get_objects() if isinstance(one, HttpProtocol)]
+    finally:
+        gc.enable()

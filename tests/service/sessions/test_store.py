@@ -1,5 +1,8 @@
 """Sessions in memory: who finds them, when they go, and what is said of them afterwards."""
 
+import gc
+import sys
+
 import pytest
 from prometheus_client import CollectorRegistry
 
@@ -146,6 +149,35 @@ def test_tombstones_are_bounded_and_the_oldest_go_first() -> None:
         it.store.get("a", tenant="one")
     with pytest.raises(SessionEnded):
         it.store.get("b", tenant="one")
+
+
+def test_of_an_id_used_twice_the_last_end_counts() -> None:
+    it = setup(max_tombstones=3)
+    it.store.end(it.open("other"), "ended")
+    for step, reason in enumerate(("ended", "evicted", "lost")):
+        it.store.end(it.open("mine", step=step), reason)
+    with pytest.raises(SessionLost) as caught:
+        it.store.get("mine", tenant="one")
+    assert caught.value.details["step"] == 2
+
+
+def test_what_became_of_a_session_is_its_tenants_secret() -> None:
+    it = setup()
+    it.store.end(it.open("mine"), "ended")
+    with pytest.raises(SessionNotFound):
+        it.store.get("mine", tenant="other")
+
+
+def test_remembering_sessions_that_are_gone_makes_no_objects() -> None:
+    it = setup(max_tombstones=1_000)
+    for _ in range(10):  # what the first ones bring with them: a clock's float, a counter's label
+        it.store.end(it.open(), "ended")
+    gc.collect()
+    before = sys.getallocatedblocks()
+    for _ in range(900):
+        it.store.end(it.open(), "ended")
+    gc.collect()
+    assert sys.getallocatedblocks() - before < 100
 
 
 def test_an_id_of_an_earlier_run_is_lost_not_unknown() -> None:

@@ -48,6 +48,8 @@ class HttpConfig:
     """Of a request that names none; None is no deadline."""
     ping_seconds: float = PING_SECONDS
     """Silence after which an event stream sends a comment."""
+    stream_window: int = 16
+    """Frames of one socket that are read ahead of the one that is answered."""
     access_log: bool = False
     """Whether each request leaves a line in the log."""
 
@@ -92,12 +94,16 @@ class Front:
         """Who asks, and until when: by the body, else by the header, else by the configuration."""
         assert exchange.tenant is not None
         assert exchange.protocol is not None
-        seconds = self.config.default_deadline_seconds
-        milliseconds = deadline_ms or _header_deadline(exchange)
+        milliseconds = deadline_ms or deadline_of(exchange.headers)
+        deadline = self.deadline(exchange.arrived, milliseconds)
+        return Call(exchange.tenant, exchange.protocol, deadline, priority_of(exchange.headers))
+
+    def deadline(self, arrived: float, milliseconds: float | None) -> float | None:
+        """Of what arrived then, in seconds of `time.monotonic()`; None, by the configuration."""
         if milliseconds is not None:
-            seconds = milliseconds / 1000
-        deadline = None if seconds is None else exchange.arrived + seconds
-        return Call(exchange.tenant, exchange.protocol, deadline, _header_priority(exchange))
+            return arrived + milliseconds / 1000
+        seconds = self.config.default_deadline_seconds
+        return None if seconds is None else arrived + seconds
 
     def finish(self, exchange: Exchange, work: Awaitable[T]) -> Coroutine[Any, Any, T]:
         """The result of `work`. Raises Cancelled if the client leaves first."""
@@ -120,6 +126,8 @@ class Operation:
     """By media type, the type of the body: a msgspec Struct, or str."""
     failures: tuple[int, ...]
     status: int = 200
+    description: str = ""
+    """What the summary and the schemas leave open."""
     body: BodyDecoder[Any] | Form[Any] | None = None
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
     """Headers of the reply worth knowing, with what they say."""
@@ -128,8 +136,9 @@ class Operation:
     """Refused while the service starts or drains."""
 
 
-def _header_priority(exchange: Exchange) -> str:
-    sent = exchange.headers.get(_PRIORITY_KEY)
+def priority_of(headers: Mapping[bytes, bytes]) -> str:
+    """As a header says, `headers` by lower-case name. Raises InvalidInput."""
+    sent = headers.get(_PRIORITY_KEY)
     if sent is None:
         return "normal"
     priority = sent.decode("latin-1").strip().lower()
@@ -142,8 +151,9 @@ def _header_priority(exchange: Exchange) -> str:
     return priority
 
 
-def _header_deadline(exchange: Exchange) -> float | None:
-    sent = exchange.headers.get(_DEADLINE_KEY)
+def deadline_of(headers: Mapping[bytes, bytes]) -> float | None:
+    """Milliseconds, as a header says. Raises MalformedRequest, InvalidInput."""
+    sent = headers.get(_DEADLINE_KEY)
     if sent is None:
         return None
     try:

@@ -32,6 +32,7 @@ WIRED: dict[str, tuple[str, Callable[[Settings], Any], Any]] = {
     "max_logprobs": ("0", lambda s: s.limits().max_logprobs, 0),
     "max_stop_strings": ("0", lambda s: s.limits().max_stop_strings, 0),
     "max_streams": ("17", lambda s: s.limits().max_streams, 17),
+    "stream_window": ("18", lambda s: s.http().stream_window, 18),
     "max_body_bytes": ("1000", lambda s: s.http().max_body_bytes, 1000),
     "default_deadline_seconds": ("2.5", lambda s: s.http().default_deadline_seconds, 2.5),
     "access_log": ("true", lambda s: s.http().access_log, True),

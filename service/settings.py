@@ -214,6 +214,7 @@ class Settings(BaseSettings):
     def http(self) -> HttpConfig:
         return HttpConfig(
             max_body_bytes=self.max_body_bytes,
+            max_sequences=self.max_sequences,
             default_deadline_seconds=self.default_deadline_seconds,
             stream_window=self.stream_window,
             access_log=self.access_log,

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from service.dataplane.types import PRIORITIES
-from service.protocols.body import JSON, BodyDecoder, Form
+from service.protocols.body import JSON
 from service.protocols.operation import DEADLINE_HEADER, PRIORITY_HEADER, Operation
 from service.protocols.request_id import REQUEST_ID_HEADER
 from service.protocols.tensors import MEDIA_TYPE
@@ -73,7 +73,7 @@ class _Schemas:
         for operation in operations:
             types.extend(operation.replies.values())
             if operation.body is not None:
-                types.append(_decoder(operation.body).shape)
+                types.append(operation.body.decoder.shape)
         types = list(dict.fromkeys(types))
         schemas, self.components = msgspec.json.schema_components(types, ref_template=_REF)
         self._of = dict(zip(types, schemas, strict=True))
@@ -92,19 +92,15 @@ def _page(operation: Operation, schemas: _Schemas) -> dict[str, Any]:
     if operation.description:
         page["description"] = operation.description
     if operation.body is not None:
-        decoder = _decoder(operation.body)
+        decoder = operation.body.decoder
         content: dict[str, Any] = {JSON: {"schema": schemas.of(decoder.shape)}}
-        if isinstance(operation.body, Form):
+        if MEDIA_TYPE in operation.body.media_types:
             schema = {"type": "string", "format": "binary", "description": operation.body.tensors}
             content[MEDIA_TYPE] = {"schema": schema}
         page["requestBody"] = {"required": decoder.required, "content": content}
     if operation.needs_key:
         page["security"] = [{"key": []}, {}]  # {}: a service without keys is open
     return page
-
-
-def _decoder(body: BodyDecoder[Any] | Form[Any]) -> BodyDecoder[Any]:
-    return body.decoder if isinstance(body, Form) else body
 
 
 def _parameters(operation: Operation) -> list[dict[str, Any]]:

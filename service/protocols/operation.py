@@ -5,32 +5,24 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
-import msgspec
-
 from service.dataplane.types import PRIORITIES, Call
 from service.dataplane.verbs import Verbs
 from service.errors import InvalidInput, MalformedRequest
 from service.protocols.auth import Authenticator
 from service.protocols.body import (
-    JSON,
-    BodyDecoder,
     Form,
     check_identity,
     check_json,
-    is_tensors,
     read_body,
-    read_json,
 )
 from service.protocols.exchange import Exchange
 from service.protocols.health import Health
 from service.protocols.presence import Presence
 from service.protocols.reply import Answer
 from service.protocols.sse import PING_SECONDS
-from service.protocols.tensors import MEDIA_TYPE
 from service.telemetry.requests import Exposition
 
 A = TypeVar("A")
-S = TypeVar("S", bound=msgspec.Struct)
 T = TypeVar("T")
 
 DEADLINE_HEADER = "Recur-Deadline-Ms"
@@ -44,6 +36,8 @@ class HttpConfig:
     """What the HTTP layer itself decides; everything about models is the data plane's."""
 
     max_body_bytes: int = 16 * 2**20
+    max_sequences: int = 1024
+    """Of one request, so that more of them need not be read to be refused."""
     default_deadline_seconds: float | None = None
     """Of a request that names none; None is no deadline."""
     ping_seconds: float = PING_SECONDS
@@ -77,18 +71,17 @@ class Front:
     config: HttpConfig
     presence: Presence = field(default_factory=Presence)
 
-    async def read(self, exchange: Exchange, decoder: BodyDecoder[S]) -> S:
-        """The request's body as the value that `decoder` reads."""
-        check_json(exchange)
-        return await read_json(decoder, await read_body(exchange, self.config.max_body_bytes))
-
     async def ask(self, exchange: Exchange, form: Form[A]) -> A:
-        """The request's body, in whichever form it came."""
-        if is_tensors(exchange):
+        """What the request's body says, in whichever form it came."""
+        config = self.config
+        if form.comes_in_tensors(exchange):
             check_identity(exchange)
-            return await form.read_tensors(await read_body(exchange, self.config.max_body_bytes))
-        check_json(exchange, accepted=(JSON, MEDIA_TYPE))
-        return await form.read_json(await read_body(exchange, self.config.max_body_bytes))
+            read = form.read_tensors
+        else:
+            check_json(exchange, accepted=form.media_types)
+            read = form.read_json
+        body = await read_body(exchange, config.max_body_bytes)
+        return await read(body, max_sequences=config.max_sequences)
 
     def call(self, exchange: Exchange, *, deadline_ms: float | None = None) -> Call:
         """Who asks, and until when: by the body, else by the header, else by the configuration."""
@@ -128,7 +121,7 @@ class Operation:
     status: int = 200
     description: str = ""
     """What the summary and the schemas leave open."""
-    body: BodyDecoder[Any] | Form[Any] | None = None
+    body: Form[Any] | None = None
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
     """Headers of the reply worth knowing, with what they say."""
     needs_key: bool = True

@@ -9,7 +9,10 @@ from service.protocols.reply import JSON, Reply, json_reply, tensors_reply, want
 from service.protocols.tensors import MEDIA_TYPE
 
 _FORM = Form(
-    BodyDecoder(PredictBody), codec.read_predict, binary.read_predict, tensors=binary.PREDICT
+    BodyDecoder(PredictBody, sequences="inputs"),
+    codec.read_predict,
+    binary.read_predict,
+    tensors=binary.PREDICT,
 )
 
 

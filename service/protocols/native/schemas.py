@@ -29,6 +29,25 @@ Sequence = Annotated[
         },
     ),
 ]
+
+
+def _null() -> msgspec.Raw:
+    return msgspec.Raw(b"null")
+
+
+Prompt = Annotated[
+    msgspec.Raw,
+    Meta(
+        description="Text, or token ids.",
+        extra_json_schema={
+            "oneOf": [
+                {"type": "string"},
+                {"type": "array", "items": {"type": "integer"}},
+                {"type": "null"},
+            ]
+        },
+    ),
+]
 Tensor = Annotated[
     msgspec.Raw,
     Meta(description="A tensor: nested lists of numbers.", extra_json_schema={"type": "array"}),
@@ -66,7 +85,7 @@ class StepsBody(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class GenerateBody(msgspec.Struct, forbid_unknown_fields=True):
-    prompt: str | list[int] | None = None
+    prompt: Prompt = msgspec.field(default_factory=_null)
     max_tokens: Annotated[int, Meta(ge=1, le=_INT64_MAX)] | None = None
     temperature: Annotated[float, Meta(ge=0)] | None = None
     top_k: Annotated[int, Meta(ge=0, le=_INT64_MAX)] | None = None

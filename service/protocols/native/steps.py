@@ -12,7 +12,10 @@ from service.protocols.tensors import MEDIA_TYPE
 
 STEP_FORM = Form(BodyDecoder(StepBody), codec.read_step, binary.read_step, tensors=binary.STEP)
 _STEPS_FORM = Form(
-    BodyDecoder(StepsBody), codec.read_steps, binary.read_steps, tensors=binary.STEPS
+    BodyDecoder(StepsBody, sequences="steps"),
+    codec.read_steps,
+    binary.read_steps,
+    tensors=binary.STEPS,
 )
 
 

@@ -19,6 +19,7 @@ from service.dataplane.types import Call
 from service.errors import Cancelled, Draining, Gone, RecurError, SessionNotFound
 from service.protocols.exchange import Exchange
 from service.protocols.native import binary, render
+from service.protocols.native.answers import ToJson, written
 from service.protocols.native.steps import STEP_FORM
 from service.protocols.native.window import Frame, Window
 from service.protocols.operation import Front, Operation, deadline_of, priority_of
@@ -167,11 +168,11 @@ class _Socket:
         try:
             return _Answered(await self._step(frame))
         except RecurError as error:
-            return _Answered(_text(error_body(error.kept())), error.code, _close_code(error))
+            return _Answered(_error(error.kept()), error.code, _close_code(error))
         except Exception:  # noqa: BLE001 - the edge of the process: the client must hear of it
             _log.exception("frame failed", session_id=self._session_id)
             error = _internal_error(self._request_id)
-            return _Answered(_text(error_body(error)), error.code)
+            return _Answered(_error(error), error.code)
 
     async def _step(self, frame: Frame) -> Message:
         front = self._front
@@ -187,10 +188,14 @@ class _Socket:
         feed = await front.plane.feed(
             self._session_id, ask.inputs, call=call, step=ask.step, raw=ask.raw
         )
-        if not frame.is_text:
-            return {"type": "websocket.send", "bytes": dump(binary.feed(feed))}
-        reply = render.step_reply(feed.reply)
-        return _text(reply | {"replayed": True} if feed.replayed else reply)
+
+        def write(to_json: ToJson) -> Message:
+            if not frame.is_text:
+                return {"type": "websocket.send", "bytes": dump(binary.feed(feed))}
+            reply = render.step_reply(feed.reply)
+            return _text(to_json(reply | {"replayed": True} if feed.replayed else reply))
+
+        return await written((feed,), write)
 
 
 def _close_code(error: RecurError) -> int | None:
@@ -210,8 +215,12 @@ def _internal_error(request_id: str) -> InternalError:
     )
 
 
-def _text(content: dict[str, Any]) -> Message:
-    return {"type": "websocket.send", "text": to_json(content).decode()}
+def _error(error: RecurError) -> Message:
+    return _text(to_json(error_body(error)))
+
+
+def _text(json: bytes) -> Message:
+    return {"type": "websocket.send", "text": json.decode()}
 
 
 async def _ask_for_upgrade(_front: Front, _exchange: Exchange) -> Answer:

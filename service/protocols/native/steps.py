@@ -4,6 +4,7 @@ from service.dataplane.types import Feed
 from service.protocols.body import BodyDecoder, Form
 from service.protocols.exchange import Exchange
 from service.protocols.native import binary, codec, render
+from service.protocols.native.answers import ToJson, written
 from service.protocols.native.replayed import REPLAYED_HEADERS, replayed
 from service.protocols.native.schemas import StepBody, StepReply, StepsBody, StepsReply, tensors
 from service.protocols.operation import Front, Operation
@@ -27,9 +28,13 @@ async def step(front: Front, exchange: Exchange) -> Reply:
     feed = await front.finish(exchange, work)
     exchange.model = feed.model
     headers = replayed(feed.replayed)
-    if wants_tensors(exchange):
-        return tensors_reply(binary.feed(feed), headers=headers)
-    return json_reply(render.step_reply(feed.reply), headers=headers)
+
+    def write(to_json: ToJson) -> Reply:
+        if wants_tensors(exchange):
+            return tensors_reply(binary.feed(feed), headers=headers)
+        return json_reply(render.step_reply(feed.reply), headers=headers, to_json=to_json)
+
+    return await written((feed,), write)
 
 
 async def steps(front: Front, exchange: Exchange) -> Reply:
@@ -37,9 +42,13 @@ async def steps(front: Front, exchange: Exchange) -> Reply:
     call = front.call(exchange, deadline_ms=ask.deadline_ms)
     results = await front.finish(exchange, front.plane.feed_many(ask.chunks, call=call))
     exchange.model = next((feed.model for feed in results if isinstance(feed, Feed)), None)
-    if wants_tensors(exchange) and (answer := binary.feeds(ask.chunks, results)) is not None:
-        return tensors_reply(answer)
-    return json_reply(render.feeds(ask.chunks, results))
+
+    def write(to_json: ToJson) -> Reply:
+        if wants_tensors(exchange) and (answer := binary.feeds(ask.chunks, results)) is not None:
+            return tensors_reply(answer)
+        return json_reply(render.feeds(ask.chunks, results), to_json=to_json)
+
+    return await written(results, write)
 
 
 OPERATIONS = (

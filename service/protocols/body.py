@@ -42,6 +42,8 @@ _JSON_HEADERS = {
 
 _NON_FINITE = re.compile(rb"NaN|Infinity")
 _MAX_SEARCHED_BYTES = 1 << 16
+_MAX_REPEATED = 1000
+"""Characters of an unknown name."""
 
 
 class BodyTooLarge(TooLarge):
@@ -125,9 +127,11 @@ def validation_error(error: msgspec.ValidationError, *, root: str = "") -> Recur
 
     msgspec tells these apart by its message only, e.g. "Expected `float` >= 0.0 - at `$.n`".
     """
-    reason, _, path = str(error).partition(" - at `$")
+    text = str(error).replace(" - at `key` in `$", " - at `$")
+    reason, _, path = text.partition(" - at `$")
+    reason = _shortened(reason)
     param = (root + path.rstrip("`").replace("[...]", "")).lstrip(".") or None
-    if named := re.search(r"(?:unknown|required) field `(.+)`", reason):
+    if named := re.search(r"(?:unknown|required) field `([^`]+)", reason):
         param = f"{param}.{named[1]}" if param else named[1]
         kind = "unknown" if "unknown" in reason else "missing"
         return MalformedRequest(f"{kind} field {param}", param=param)
@@ -269,6 +273,11 @@ def _too_many(number: str, limit: int, param: str) -> TooLarge:
         param=param,
         details={"limit": limit},
     )
+
+
+def _shortened(text: str) -> str:
+    """As much of what a client sent as is worth repeating."""
+    return text if len(text) <= _MAX_REPEATED else f"{text[:_MAX_REPEATED]}..."
 
 
 def _is_raw(kind: Any) -> bool:

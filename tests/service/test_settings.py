@@ -25,7 +25,7 @@ WIRED: dict[str, tuple[str, Callable[[Settings], Any], Any]] = {
     "chunk_steps": ("9", lambda s: s.engine().scheduler.chunk_steps, 9),
     "max_padded_steps": ("2000", lambda s: s.engine().scheduler.max_padded_steps, 2000),
     "max_queue": ("5000", lambda s: s.engine().max_queue, 5000),
-    "max_sequences": ("11", lambda s: s.limits().max_sequences, 11),
+    "max_sequences": ("11", lambda s: (s.limits().max_sequences, s.http().max_sequences), (11, 11)),
     "max_steps": ("12", lambda s: s.limits().max_steps, 12),
     "max_tokens": ("13", lambda s: s.limits().max_tokens, 13),
     "max_choices": ("14", lambda s: s.limits().max_choices, 14),

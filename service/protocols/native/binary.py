@@ -27,7 +27,7 @@ from service.dataplane.types import (
 from service.errors import InvalidInput, MalformedRequest, RecurError
 from service.protocols.native.codec import PredictAsk, StepAsk, StepsAsk
 from service.protocols.native.render import raise_if_all_failed
-from service.protocols.native.schemas import Milliseconds, Step
+from service.protocols.native.schemas import MAX_NAME_LENGTH, Milliseconds, Step
 from service.protocols.status import error_body
 from service.protocols.tensors import Tensors
 
@@ -82,6 +82,8 @@ def read_steps(tensors: Tensors) -> StepsAsk:
     names = [unquote(name) for name in options.session_ids.split(",")]
     if len(names) != len(inputs):
         raise _invalid("session_ids", f"{len(names)} of them, for {len(inputs)} sequences")
+    if max(map(len, names)) > MAX_NAME_LENGTH:
+        raise _invalid("session_ids", f"one has more than {MAX_NAME_LENGTH} characters")
     steps = _whole_numbers(tensors, "steps", len(inputs), least=-1)
     places = [None] * len(inputs) if steps is None else [None if n < 0 else n for n in steps]
     chunks = [

@@ -237,3 +237,8 @@ async def test_too_many_sequences_are_refused_before_one_of_them_is_looked_at(
     assert (reply.status_code, error["code"], error["param"]) == (413, "too_large", param)
     assert error["details"] == {"limit": 1024}
     assert "1025 sequences; RECUR_MAX_SEQUENCES" in error["message"]
+
+
+async def test_an_id_that_is_longer_than_any_is_invalid():
+    reply = await send(MANY, body({"inputs": ROWS}, session_ids="a" * 1025))
+    assert (reply.status_code, reply.json()["error"]["param"]) == (422, "session_ids")

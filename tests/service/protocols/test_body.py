@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from service.errors import InvalidInput, MalformedRequest, RecurError, TooLarge
 from service.protocols.body import BodyDecoder
-from service.protocols.native.schemas import GenerateBody, OpenBody, PredictBody
+from service.protocols.native.schemas import GenerateBody, OpenBody, PredictBody, StepsBody
 
 GENERATE = BodyDecoder(GenerateBody)
 
@@ -163,3 +163,29 @@ def test_a_long_body_that_is_no_json_is_named_like_a_short_one():
         b"[" * 200_000,
     ):
         assert type(refusal(GENERATE, body)) is MalformedRequest
+
+
+def test_an_unknown_name_is_repeated_but_not_all_of_it():
+    for length in (10, 100_000, 1_000_000):
+        error = refusal(GENERATE, b'{"' + b"a" * length + b'": 1}')
+        assert type(error) is MalformedRequest
+        assert error.param is not None
+        assert error.param.startswith("a" * 10)
+        assert len(error.message) + len(error.param) < 2200
+
+
+@pytest.mark.parametrize(
+    ("shape", "body", "param"),
+    [
+        (StepsBody, b'{"steps": [{"inputs": [1], "session_id": %b}]}', "steps[0].session_id"),
+        (OpenBody, b'{"fork_of": %b}', "fork_of"),
+        (OpenBody, b'{"initial_state": {%b: 1}}', "initial_state"),
+        (GenerateBody, b'{"stop": [%b]}', "stop[0]"),
+    ],
+)
+def test_a_name_that_is_longer_than_any_is_invalid(shape: type[Any], body: bytes, param: str):
+    error = refusal(BodyDecoder(shape), body % (b'"' + b"a" * 1025 + b'"'))
+    assert type(error) is InvalidInput
+    assert (error.param or "").startswith(param)
+    assert error.details == {"max_length": 1024}
+    BodyDecoder(shape).decode(body % (b'"' + b"a" * 1024 + b'"'), max_sequences=1)

@@ -12,7 +12,7 @@ DEV_ENV := .venv
 NEWEST = $(foreach model,$(wildcard models/*),$(shell ls -d $(model)/* | sort -V | tail -1))
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check -c constraints.txt -e
 
-.PHONY: serve test check lint format load soak graphs setup clean
+.PHONY: serve test check lint format load soak graphs holds setup clean
 
 serve: $(SERVE_ENV)/.installed  ## serve models/ on PORT, in an environment without torch
 	RECUR_PORT=$(PORT) exec $(SERVE_ENV)/bin/python -m service
@@ -40,6 +40,9 @@ soak: $(DEV_ENV)/.installed  ## half an hour of everything at once, each answer 
 
 graphs: $(DEV_ENV)/.installed  ## measure the forms of the newest versions' graphs; or of ARGS, folders
 	$(DEV_ENV)/bin/python -m tests.load.graphs $(or $(ARGS),$(NEWEST))
+
+holds: $(DEV_ENV)/.installed  ## measure how long bodies that mean ill hold the event loop
+	$(DEV_ENV)/bin/python -m tests.load.holds
 
 setup: $(DEV_ENV)/.installed  ## the environment for training and development
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
-from tests.load import graphs, websocket
+from tests.load import graphs, holds, websocket
 from tests.load.compare import (
     BULK,
     BULK_2,
@@ -252,3 +252,11 @@ def test_each_form_of_a_graph_is_timed(models: Path, capsys: pytest.CaptureFixtu
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("|")]
     assert len(lines) == 2 + len(graphs.SHAPES)
     assert "float32" in lines[0]
+
+
+@pytest.mark.slow
+async def test_bodies_that_mean_ill_are_answered_or_refused():
+    app = holds.application()
+    statuses = {name: await holds.ask(app, *request) for name, request in holds.asked().items()}
+    assert set(statuses.values()) <= {200, 400, 413, 422}, statuses
+    assert statuses["sequences: texts"] == statuses["tensors: lengths"] == 413

@@ -37,6 +37,9 @@ GOING_AWAY = 1001
 _PROTOCOL = "native"
 _START, _END = "/v1/sessions/", "/stream"
 
+_ClientLeft = OSError
+"""What sending to a client that is gone raises (ASGI, WebSocket 2.4)."""
+
 _log = structlog.get_logger(__name__)
 
 
@@ -45,7 +48,7 @@ async def stream_session(front: Front, scope: Scope, receive: Receive, send: Sen
     await receive()  # websocket.connect
     handshake = _Handshake(scope)
     bind_request(handshake)
-    with suppress(OSError):  # what a send to a client that has left raises
+    with suppress(_ClientLeft):
         try:
             socket = await _open(front, handshake)
         except RecurError as error:
@@ -150,21 +153,26 @@ class _Socket:
         self._request_id = request_id
 
     async def answer_all(self, window: Window, send: Send) -> None:
-        """One after the other. Ends with a frame that closes the socket."""
+        """One after the other, to one that closes the socket, or until the client is gone."""
         close = None
-        while close is None:
-            frame = await window.take()
-            outcome = Cancelled.code
-            try:
-                answered = await self._answer(frame)
-                outcome, close = answered.outcome, answered.close
-                await send(answered.message)
-            finally:
-                seconds = time.monotonic() - frame.arrived
-                self._front.telemetry.observe(_PROTOCOL, self._model, outcome, seconds)
-        await send({"type": "websocket.close", "code": close})
+        with suppress(_ClientLeft):
+            while close is None:
+                close = await self._answer(await window.take(), send)
+            await send({"type": "websocket.close", "code": close})
 
-    async def _answer(self, frame: Frame) -> _Answered:
+    async def _answer(self, frame: Frame, send: Send) -> int | None:
+        """The code to close with, where this was the last one."""
+        outcome = Cancelled.code
+        try:
+            answered = await self._answered(frame)
+            outcome = answered.outcome
+            await send(answered.message)
+        finally:
+            seconds = time.monotonic() - frame.arrived
+            self._front.telemetry.observe(_PROTOCOL, self._model, outcome, seconds)
+        return answered.close
+
+    async def _answered(self, frame: Frame) -> _Answered:
         try:
             return _Answered(await self._step(frame))
         except RecurError as error:

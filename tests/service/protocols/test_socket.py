@@ -19,6 +19,7 @@ from service.protocols.health import HealthState
 from service.protocols.operation import HttpConfig
 from service.telemetry.logging import merge_request
 from service.telemetry.metrics import Metrics
+from tests.service.garbage import garbage_of
 from tests.service.protocols.fakes import FakeDataPlane
 from tests.service.protocols.serving import client_of, make_app, ready_health, served
 
@@ -258,3 +259,39 @@ def test_the_document_tells_of_the_socket():
     assert {"101", "401", "404", "410", "422", "426", "503"} <= set(page["responses"])
     assert "content" not in page["responses"]["101"]
     assert "RECUR_STREAM_WINDOW" in page["description"]
+
+
+@pytest.mark.parametrize(
+    "heard",
+    [
+        [LEFT],
+        [frame(inputs="wait"), LEFT],
+        [frame(inputs=[[1]]), frame(inputs="full"), frame(inputs=[[1, 2]]), LEFT],
+    ],
+    ids=["at once", "while a frame runs", "after frames that failed"],
+)
+@pytest.mark.parametrize("is_gone", [False, True])
+async def test_a_conversation_that_is_over_leaves_nothing_to_the_collector(
+    heard: list[Message], is_gone: bool
+):
+    plane = FakeDataPlane()
+    await plane.open_session("sums", OpenRequest(session_id="mine"), call=Call("public", "native"))
+    app = make_app(plane)
+
+    async def conversation() -> None:
+        said: list[Message] = []
+        messages = iter([{"type": "websocket.connect"}, *heard])
+
+        async def receive() -> Message:
+            for _ in range(3):
+                await asyncio.sleep(0)
+            return next(messages)
+
+        async def send(message: Message) -> None:
+            said.append(message)
+            if is_gone and len(said) > 1:
+                raise OSError("the client is gone")
+
+        await app({"type": "websocket", "path": STREAM, "headers": []}, receive, send)
+
+    assert await garbage_of(conversation) == 0

@@ -186,7 +186,7 @@ class _Socket:
         front = self._front
         front.health.admit()
         read = STEP_FORM.read_json if frame.is_text else STEP_FORM.read_tensors
-        ask = await read(frame.data, max_sequences=1)
+        ask = await read(frame.data, max_sequences=front.config.max_sequences)
         call = Call(
             self._call.tenant,
             _PROTOCOL,

@@ -79,7 +79,7 @@ def test_a_stack_in_integers_is_near_the_one_in_float32(cell: Cell, layers: int)
 
 @pytest.mark.parametrize(("cell", "layers"), [*product(CELLS, (1, 2))])
 def test_both_directions_in_integers_are_near_and_zero_past_the_end(cell: Cell, layers: int):
-    graph = whole_graph(stack_graph(cell, layers=layers, bidirectional=True))
+    graph = whole_graph(cell, layers=layers, bidirectional=True)
     seen = verify_integers(lowered(graph), numbers)
     assert set(seen.values()) == {0.0}  # no head sums over time here
 
@@ -91,7 +91,7 @@ def test_both_directions_in_integers_are_near_and_zero_past_the_end(cell: Cell, 
 
 
 def test_layers_from_the_zero_state_in_one_direction_are_zero_past_the_end():
-    graph = whole_graph(stack_graph("gru", layers=2))
+    graph = whole_graph("gru", layers=2)
     rows, lengths = numbers(np.random.default_rng(0), (3, 9)), np.array([9, 1, 4], np.int32)
     integers = runner(integer_graph(graph.model, graph.spec), graph.spec).run(rows, lengths)
     assert furthest(integers, runner(graph.model, graph.spec).run(rows, lengths)) < NEAR

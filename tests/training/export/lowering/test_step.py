@@ -91,7 +91,7 @@ def clipped(graph: Graph) -> Graph:
     "graph",
     [
         stack_graph("lstm", bidirectional=True),
-        whole_graph(stack_graph("lstm")),
+        whole_graph("lstm"),
         reset_before(stack_graph("gru")),
         clipped(stack_graph("lstm")),
     ],

@@ -14,11 +14,26 @@ from training.runner import Array, Ran, Runner
 
 
 def stack_graph(
-    cell: Cell, *, layers: int = 1, bidirectional: bool = False, bias: bool = True
+    cell: Cell,
+    *,
+    layers: int = 1,
+    bidirectional: bool = False,
+    bias: bool = True,
+    residual: bool = False,
+    layer_norm: bool = False,
 ) -> Graph:
     """Layers of 12 units over inputs of five numbers without bounds."""
     torch.manual_seed(0)
-    stack = RecurrentStack(cell, 5, 12, layers=layers, bidirectional=bidirectional, bias=bias)
+    stack = RecurrentStack(
+        cell,
+        5,
+        12,
+        layers=layers,
+        bidirectional=bidirectional,
+        bias=bias,
+        residual=residual,
+        layer_norm=layer_norm,
+    )
     return build_graph(stack.eval())
 
 

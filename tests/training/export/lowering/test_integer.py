@@ -54,6 +54,12 @@ def test_company_chunks_padding_and_single_steps_change_not_one_bit(
 
 
 @pytest.mark.parametrize("cell", CELLS)
+def test_residual_and_normalised_layers_in_integers_change_not_one_bit_either(cell: Cell):
+    graph = stack_graph(cell, layers=3, residual=True, layer_norm=True)
+    assert set(verify_integers(lowered(graph), numbers).values()) == {0.0}
+
+
+@pytest.mark.parametrize("cell", CELLS)
 def test_a_language_model_in_integers_changes_not_one_bit_either(cell: Cell):
     seen = verify_integers(lowered(build_graph(language_model(cell))), tokens)
     assert set(seen.values()) == {0.0}
@@ -138,9 +144,12 @@ def test_a_large_vocabulary_is_kept_as_bytes_a_small_one_as_a_table_of_gates():
     [
         (stack_graph("rnn_relu"), "relu"),
         (reset_before(stack_graph("gru")), "not a plain one"),
+        (stack_graph("gru_cho"), "not a plain one"),
+        (stack_graph("min_gru"), "not a plain one"),
+        (stack_graph("min_lstm", layers=2, residual=True), "not a plain one"),
         (stack_graph("lstm", bidirectional=True), "not a plain one"),
     ],
-    ids=["relu", "reset before", "both ways from a state"],
+    ids=["relu", "reset before", "Cho", "minimal", "residual minimal", "both ways from a state"],
 )
 def test_a_layer_without_bounds_or_of_another_kind_is_refused(graph: Graph, said: str):
     with pytest.raises(LoweringError, match=said):

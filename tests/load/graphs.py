@@ -15,7 +15,7 @@ import numpy as np
 
 from service.artifact.artifact import read_manifest
 from service.artifact.manifest import Manifest, TextInput
-from tests.load.report import conditions
+from tests.load.report import conditions_now
 from training.runner import Array, Runner
 
 _SHAPES = tuple((steps, rows) for steps in (1, 16) for rows in (1, 8, 16, 32, 64))
@@ -24,8 +24,7 @@ _ROUND_SECONDS = 0.02
 
 
 def main(folders: list[Path]) -> None:
-    told = {"command": f"python -m tests.load.graphs {' '.join(map(str, folders))}"}
-    for name, value in (conditions() | told).items():
+    for name, value in conditions_now("tests.load.graphs").items():
         print(f"- {name}: {value}")
     for folder in folders:
         manifest = read_manifest(folder)

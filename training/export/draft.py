@@ -38,6 +38,7 @@ class Draft:
 
     def __init__(self, constants: Iterable[onnx.TensorProto] = ()) -> None:
         self._nodes: list[onnx.NodeProto] = []
+        self._constants_lie_outside = False
         self._constants = {tensor.name: tensor for tensor in constants}
 
     def constant(self, name: str, value: NDArray[Any]) -> str:
@@ -99,13 +100,15 @@ class Draft:
         """A draft of the body of a node of this one: it sees and adds to the same constants."""
         body = Draft()
         body._constants = self._constants
+        body._constants_lie_outside = True
         return body
 
     def body(
         self, inputs: Sequence[onnx.ValueInfoProto], outputs: Sequence[onnx.ValueInfoProto]
     ) -> onnx.GraphProto:
-        """The graph that a node takes as an attribute; its constants lie outside."""
-        return helper.make_graph(self._nodes, "body", list(inputs), list(outputs))
+        """The graph that a node takes as an attribute; those of `inner` have no constants."""
+        constants = [] if self._constants_lie_outside else self._constants_of(self._nodes)
+        return helper.make_graph(self._nodes, "body", list(inputs), list(outputs), constants)
 
     def replace(self, model: onnx.ModelProto, node: onnx.NodeProto) -> None:
         """Put all that is here in the place of `node` in a finished model."""

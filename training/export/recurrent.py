@@ -93,7 +93,7 @@ def add_layers(
         finals.append(added.finals)
     if ends_count:  # whoever reads whole sequences may sum over time
         zero = draft.shared("zero_float", np.array(0, np.float32))
-        steps = draft.add("Where", [valid, steps, zero], "outputs_to_the_end")
+        steps = draft.add("Where", [valid, steps, zero], "layers_to_the_end")
     return steps, finals
 
 
@@ -203,8 +203,8 @@ def _add_combined(draft: Draft, layer: _Layer, sides: Sequence[str]) -> str:
 
 def _add_valid_steps(draft: Draft, steps: str) -> str:
     """`[time, batch, 1]` bool"""
-    valid = add_valid(draft, steps, "valid")
-    return draft.add("Unsqueeze", [valid, draft.integers(2)], "valid_steps")
+    valid = add_valid(draft, steps, "layers_valid")
+    return draft.add("Unsqueeze", [valid, draft.integers(2)], "layers_valid_steps")
 
 
 def _split(draft: Draft, name: str, stack: RecurrentStack) -> list[str]:

@@ -43,7 +43,7 @@ def add_scanned(draft: Draft, side: Side, steps: str, *, initial: str, valid: st
     read = add_turned(draft, steps, f"{name}_turned") if side.backward else steps
     given = _add_given(draft, side, read)
     start = _add_start(draft, side, initial)
-    body = draft.inner()
+    body = Draft()  # whole in itself: nothing but its inputs and constants of its own
     now = [f"{tensor}_now" for tensor in given]
     new = _add_new(body, side, now, before=f"{name}_before")
     after = body.add("Where", [VALID_NOW, new, f"{name}_before"], f"{name}_after")

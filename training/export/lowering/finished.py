@@ -203,19 +203,20 @@ class Finished:
 
     def _vanilla(self, node: onnx.NodeProto) -> Layer | None:
         """What `scanned.py` writes for a vanilla cell; None of any other loop."""
-        body = list(_attributes(node)["body"].node)
+        graph = _attributes(node)["body"]
+        body = list(graph.node)
         activation = body[2].op_type if len(body) > 2 else ""
         if [one.op_type for one in body] != ["MatMul", "Add", activation, "Where", "Identity"]:
             return None
         add = self._makers[node.input[1]]
         product = self._makers[add.input[0]]
-        weights = [self._array(n) for n in (product.input[1], body[0].input[1], add.input[1])]
+        constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+        recurrent = constants.get(body[0].input[1])
+        inputs, bias = self._array(product.input[1]), self._array(add.input[1])
         ends = self._readers.get(node.output[0], [])
-        if any(array is None for array in weights) or self._num_readers(node.output[0]) != len(
-            ends
-        ):
+        told = self._num_readers(node.output[0]) != len(ends)
+        if inputs is None or recurrent is None or bias is None or told:
             return None
-        inputs, recurrent, bias = (cast("Weights", array) for array in weights)
         cell = Cell(
             "RNN",
             relu=activation == "Relu",

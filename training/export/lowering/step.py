@@ -8,6 +8,7 @@ from functools import partial
 
 import numpy as np
 import onnx
+from onnx import numpy_helper
 
 from service.artifact.manifest import GraphSpec, TensorSpec
 from training.export.draft import Draft
@@ -78,6 +79,8 @@ def _add_body(draft: Draft, loop: Loop) -> None:
     for tensor, steps in zip(now, loop.node.input[1:], strict=True):
         if tensor != VALID_NOW:
             draft.add("Squeeze", [steps, draft.integers(0)], tensor)
+    for tensor in loop.body.initializer:
+        draft.constant(tensor.name, numpy_helper.to_array(tensor))
     for node in loop.body.node:
         if VALID_NOW in node.input:
             draft.add("Identity", [node.input[1]], node.output[0])

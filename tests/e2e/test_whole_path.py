@@ -139,3 +139,17 @@ def test_a_forecaster_forecasts_as_torch_does_at_every_step(
         reply = model.post(f"/v1/sessions/{session}/steps", {"inputs": chunk, "step": at})
         at += length
         assert reply["prediction"]["forecast"] == whole[at - 1].tolist()
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("tiny-questions", "1 x lstm of 8 units, both directions;"),
+        ("tiny-cho", "2 x gru_cho of 8 units, mean of both, residual;"),
+        ("tiny-min-gru", "3 x min_gru of 32 units, causal, residual, normalised;"),
+    ],
+)
+def test_the_card_says_what_is_between_the_layers(
+    made: dict[str, Made], name: str, said: str
+) -> None:
+    assert said in (made[name].folder / "card.md").read_text()

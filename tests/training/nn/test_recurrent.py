@@ -94,3 +94,15 @@ def test_minimal_cells_add_up_in_float32_whatever_their_gates_are_in(dtype: torc
     states = scan(Decay(kept, added), torch.zeros(1, 1))
     exact = scan(Decay(kept.double(), added.double()), torch.zeros(1, 1).double())
     torch.testing.assert_close(states, exact.float(), rtol=1e-5, atol=0)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_every_cell_trains_at_mixed_precision(cell: Cell):
+    layers = RecurrentStack(cell, 3, 8, layers=2, bidirectional=True, combine="sum", residual=True)
+    x = torch.randn(3, 6, 3)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        outputs = layers(x, LENGTHS).outputs
+    outputs.float().sum().backward()
+    assert all(weight.grad is not None for weight in layers.parameters())
+    exact = layers(x, LENGTHS).outputs
+    torch.testing.assert_close(outputs.float(), exact, atol=0.05, rtol=0.05)  # 8 bits of mantissa

@@ -79,8 +79,8 @@ def add_layers(
     `initial` are every layer's, h and c of an LSTM; None starts from zero.
     """
     looped = stack.cell not in OPERATORS
-    ends_count = initial is None and (looped or len(stack.norms) > 0)
-    valid = _add_valid_steps(draft, steps) if looped or ends_count else ""
+    masked = initial is None and (looped or len(stack.norms) > 0)
+    valid = _add_valid_steps(draft, steps) if looped or masked else ""
     finals: list[tuple[str, ...]] = []
     for number in range(stack.num_layers):
         layer = _Layer(stack, number)
@@ -91,7 +91,7 @@ def add_layers(
             added = _add_fused(draft, layer, steps, states)
         steps = _add_passed_on(draft, layer, steps, added.sides)
         finals.append(added.finals)
-    if ends_count:  # whoever reads whole sequences may sum over time
+    if masked:  # whoever reads whole sequences may sum over time
         zero = draft.shared("zero_float", np.array(0, np.float32))
         steps = draft.add("Where", [valid, steps, zero], "layers_to_the_end")
     return steps, finals

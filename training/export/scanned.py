@@ -71,9 +71,8 @@ def _add_start(draft: Draft, side: Side, initial: str) -> str:
         return draft.add("Squeeze", [initial, draft.integers(0)], name)
     rows = draft.add("Shape", [LENGTHS], f"{name}_rows")
     sizes = [rows, draft.integers(side.hidden)]
-    return draft.add(
-        "ConstantOfShape", [draft.add("Concat", sizes, f"{name}_size", {"axis": 0})], name
-    )
+    size = draft.add("Concat", sizes, f"{name}_size", {"axis": 0})
+    return draft.add("ConstantOfShape", [size], name)
 
 
 def _add_given(draft: Draft, side: Side, steps: str) -> list[str]:

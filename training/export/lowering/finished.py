@@ -97,7 +97,8 @@ class Lookup:
 
 @dataclass(frozen=True, slots=True)
 class Loop:
-    """A loop over time that is no `Layer`: a minimal cell's."""
+    """A loop over time that is no `Layer`: a minimal cell's. Its body is whole in itself, and its
+    operators have no attributes."""
 
     node: onnx.NodeProto
     body: onnx.GraphProto

@@ -74,21 +74,28 @@ def _add_layer(draft: Draft, graph: Finished, layer: Layer) -> None:
 
 def _add_body(draft: Draft, loop: Loop) -> None:
     """The loop's body once: every row is of its one step, so that none is passed on as it is."""
-    state, *now = (value.name for value in loop.body.input)
-    draft.add("Identity", [loop.node.input[0]], state)
-    for tensor, steps in zip(now, loop.node.input[1:], strict=True):
+    node, body = loop.node, loop.body
+
+    def inside(name: str) -> str:
+        """Two loops may have the same names in their bodies."""
+        return f"{identity(node)}_{name}"
+
+    state, *now = (value.name for value in body.input)
+    draft.add("Identity", [node.input[0]], inside(state))
+    for tensor, steps in zip(now, node.input[1:], strict=True):
         if tensor != VALID_NOW:
-            draft.add("Squeeze", [steps, draft.integers(0)], tensor)
-    for tensor in loop.body.initializer:
-        draft.constant(tensor.name, numpy_helper.to_array(tensor))
-    for node in loop.body.node:
-        if VALID_NOW in node.input:
-            draft.add("Identity", [node.input[1]], node.output[0])
+            draft.add("Squeeze", [steps, draft.integers(0)], inside(tensor))
+    for tensor in body.initializer:
+        draft.constant(inside(tensor.name), numpy_helper.to_array(tensor))
+    for one in body.node:
+        inputs, (output,) = [inside(name) for name in one.input], one.output
+        if VALID_NOW in one.input:
+            draft.add("Identity", [inputs[1]], inside(output))
         else:
-            draft.copy(node)
-    after, told = (value.name for value in loop.body.output)
-    draft.add("Identity", [after], loop.node.output[0])
-    draft.add("Unsqueeze", [told, draft.integers(0)], loop.node.output[1])
+            draft.add(one.op_type, inputs, inside(output))
+    after, told = (inside(value.name) for value in body.output)
+    draft.add("Identity", [after], node.output[0])
+    draft.add("Unsqueeze", [told, draft.integers(0)], node.output[1])
 
 
 def _add_sums(draft: Draft, graph: Finished, layer: Layer, cell: Cell) -> Sums:

@@ -9,14 +9,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.training.nn.reference.mirrored import EVERY_CELL, mirrored
-from training.config import Cell, Combine
+from tests.training.nn.reference.mirrored import EVERY_CELL, array, mirrored
+from training.config import Cell, Combine, ModelConfig
 from training.export.claims import CHUNKS_EQUAL_WHOLE
 from training.export.graph import build_graph
 from training.export.lowering.step import step_graph
 from training.export.verify import ONNX_EQUALS_TORCH, verify
 from training.export.verify_lowered import Lowered, verify_step
+from training.nn.models import LanguageModel
 from training.nn.recurrent import RecurrentStack
+from training.nn.reference.readout import ReadoutWeights, read_last, read_steps
 from training.nn.reference.recurrence import Rows
 from training.nn.reference.stack import run_stack
 from training.runner import Array, Runner
@@ -128,6 +130,27 @@ def test_gates_shut_as_far_as_they_go_stay_numbers():
     seen = Runner(graph.model.SerializeToString(), graph.spec).run(inputs).outputs
     expected = network(torch.from_numpy(inputs)).outputs.detach().numpy()
     np.testing.assert_allclose(seen, expected, rtol=ROUNDING, atol=ROUNDING)
+
+
+@pytest.mark.parametrize("cell", EVERY_CELL)
+def test_outputs_at_every_step_and_scalars_at_the_last_are_the_reference(cell: Cell):
+    """A network with one output: many to many, and many to one where only the last is looked at."""
+    torch.manual_seed(0)
+    config = ModelConfig(cell=cell, hidden=HIDDEN, embedding=FEATURES)
+    network = LanguageModel(config, num_tokens=1)
+    network.embedding = torch.nn.Embedding(11, FEATURES)
+    graph = build_graph(network.eval())
+    tokens, lengths = np.random.default_rng(0).integers(0, 11, (3, 7)), np.array([7, 1, 4])
+    seen = Runner(graph.model.SerializeToString(), graph.spec).run(tokens, lengths.astype(np.int32))
+
+    rows = Rows(array(network.embedding.weight)[tokens], lengths)
+    zero = tuple(map(array, network.stack.initial_state(3)))
+    states = run_stack(mirrored(network.stack), rows, zero).outputs
+    weights = ReadoutWeights(array(network.head.weight), array(network.head.bias))
+    valid = np.arange(7) < lengths[:, None]
+    every, last = read_steps(states, weights).outputs, read_last(states, lengths, weights).outputs
+    np.testing.assert_allclose(seen.outputs[valid], every[valid], atol=ROUNDING)
+    np.testing.assert_allclose(seen.outputs[np.arange(3), lengths - 1], last, atol=ROUNDING)
 
 
 def assert_is_the_reference(

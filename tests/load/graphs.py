@@ -55,7 +55,7 @@ def _line(manifest: Manifest, runners: dict[str, Runner], *, steps: int, rows: i
         for name, runner in runners.items()
         if steps == 1 or not name.endswith("step")
     }
-    times = _microseconds(calls)
+    times = microseconds(calls)
     fused = times["float32"]
     cells = [
         f"{times[name]:,.0f} ({fused / times[name]:.2f}x)" if name in times else ""
@@ -72,7 +72,8 @@ def _inputs(manifest: Manifest, rows: int, steps: int) -> Array:
     return draw.normal(0, 10, shape).astype(np.float32)
 
 
-def _microseconds(calls: dict[str, Callable[[], object]]) -> dict[str, float]:
+def microseconds(calls: dict[str, Callable[[], object]]) -> dict[str, float]:
+    """Of processor time, each call's; all in turn within every round."""
     repeats = {
         name: max(1, int(_ROUND_SECONDS / _seconds(call, 3))) for name, call in calls.items()
     }

@@ -7,6 +7,7 @@ from training.recipes.char_lm import char_lm
 from training.recipes.oil_temperature import oil_temperature
 from training.recipes.question_type import question_type
 from training.recipes.tiny import tiny_language, tiny_questions, tiny_series
+from training.recipes.tiny_cells import tiny_cho, tiny_min_gru, tiny_min_lstm, tiny_vanilla
 
 Recipe = Callable[[], RunConfig]
 
@@ -17,6 +18,10 @@ _RECIPES: tuple[Recipe, ...] = (
     tiny_language,
     tiny_questions,
     tiny_series,
+    tiny_vanilla,
+    tiny_cho,
+    tiny_min_gru,
+    tiny_min_lstm,
 )
 
 

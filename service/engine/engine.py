@@ -93,6 +93,7 @@ class Engine:
         self._loads = [_Load() for _ in self._workers]
         most = config.scheduler.max_rows
         self._enough_singles = cost.enough_rows(steps=1, most=most, slack=_SINGLES_SLACK)
+        self._cost = cost
         self._steps_on_loop = cost.seconds(most, 1) <= _SHORT_SECONDS
 
     @property
@@ -119,7 +120,8 @@ class Engine:
         now = time.monotonic()
         self._admit(len(rows), deadline, now)
         self._idle.clear()
-        places = [self._take_place(row) for row in rows]
+        alone = len(rows) == 1 and not self._in_flight
+        places = [self._take_place(row, alone=alone) for row in rows]
         collector = Collector(
             len(rows),
             on_row_done=lambda key: self._leave_place(places[key], rows[key]),
@@ -177,15 +179,16 @@ class Engine:
             self._shed.labels(reason="deadline").inc()
             raise DeadlineExceeded("the deadline passed before the work was queued")
 
-    def _take_place(self, row: Row) -> int:
+    def _take_place(self, row: Row, *, alone: bool) -> int:
         """A worker for the row: the thread with the fewest steps to do, or the loop.
 
         Rows that take a step at a time gather on the first thread that has not enough of them for
-        a full-sized batch: apart they would cost more than a second thread gains. One step and no
-        more is for the loop, if even a full batch of such takes it no time worth a thread's.
+        a full-sized batch: apart they would cost more than a second thread gains. For the loop is
+        what takes it no time worth a thread's: one step and no more, if even a full batch of such
+        is short, and a short row that nothing else is waiting for.
         """
         loads = self._loads
-        if len(row.inputs) == 1 and not row.continuation.goes_on and self._steps_on_loop:
+        if not row.continuation.goes_on and self._is_for_loop(len(row.inputs), alone=alone):
             place = len(loads) - 1
         elif _is_single(row):
             enough = self._enough_singles
@@ -198,6 +201,11 @@ class Engine:
         loads[place].add(row, 1)
         self._in_flight += 1
         return place
+
+    def _is_for_loop(self, steps: int, *, alone: bool) -> bool:
+        if steps == 1:
+            return self._steps_on_loop
+        return alone and self._cost.seconds(1, steps) <= _SHORT_SECONDS
 
     def _leave_place(self, place: int, row: Row) -> None:
         self._loads[place].add(row, -1)

@@ -210,7 +210,7 @@ async def test_a_slow_reader_gets_everything_merged() -> None:
     assert await collector.take() == []
 
 
-async def test_short_single_steps_are_made_on_the_loop_and_all_else_on_threads() -> None:
+async def test_short_single_steps_are_made_on_the_loop_and_longer_rows_on_threads() -> None:
     threads: dict[int, set[str]] = {}
 
     def note(step: StepInput) -> None:
@@ -219,8 +219,18 @@ async def test_short_single_steps_are_made_on_the_loop_and_all_else_on_threads()
     runtime = RunningTotal(on_step=note)
     async with running(runtime, cost=CHEAP_CALLS) as engine:
         assert await total(engine, runtime, [5]) == 5
-        assert await total(engine, runtime, [5, 6]) == 11
+        two = [row([5, 6], runtime), row([7, 8], runtime)]
+        assert len(await engine.submit(two, deadline=None).ends()) == 2
     assert threads == {1: {threading.main_thread().name}, 2: {"engine-0"}}
+
+
+@pytest.mark.parametrize(("cost", "place"), [(CHEAP_CALLS, "MainThread"), (DEAR_CALLS, "engine-0")])
+async def test_a_row_alone_is_made_on_the_loop_if_it_is_short(cost: CostModel, place: str) -> None:
+    names: list[str] = []
+    runtime = RunningTotal(on_step=lambda _: names.append(threading.current_thread().name))
+    async with running(runtime, cost=cost) as engine:
+        assert await total(engine, runtime, [5, 6]) == 11
+    assert names == [place]
 
 
 async def test_a_step_that_fails_on_the_loop_leaves_the_loop_and_the_engine_running() -> None:

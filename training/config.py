@@ -7,6 +7,7 @@ from pydantic import TypeAdapter
 
 Cell = Literal["rnn_tanh", "rnn_relu", "lstm", "gru"]
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
+Reading = Literal["plain", "differences", "skeleton", "spectrum"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,9 @@ class ModelConfig:
     """Chance that a token is replaced by the unknown one, in training only."""
     recent_steps: int = 0
     """Last rows of the series that a forecaster keeps beside its recurrent state."""
+    reading: Reading = "plain"
+    """How a row of numbers is read: scaled; with its difference from the row before; the same
+    with joints seen from the first one; or as a frame of samples, by its spectrum."""
 
 
 @dataclass(frozen=True, slots=True)

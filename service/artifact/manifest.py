@@ -38,6 +38,7 @@ class Task(StrEnum):
     CLASSIFICATION = "classification"
     FORECASTING = "forecasting"
     LANGUAGE_MODELING = "language_modeling"
+    REGRESSION = "regression"
 
 
 class TensorSpec(_Model):
@@ -168,6 +169,15 @@ class ForecastingOutput(_Model):
     step_seconds: float | None = None
 
 
+class RegressionOutput(_Model):
+    """`value [batch, time, 1]`: the number that is asked for at every step; the last counts."""
+
+    task: Literal[Task.REGRESSION] = Task.REGRESSION
+    value: str = "value"
+    name: str
+    unit: str = ""
+
+
 class SamplingDefaults(_Model):
     """What generation uses where a request is silent."""
 
@@ -189,7 +199,7 @@ class LanguageModelingOutput(_Model):
 
 
 Output = Annotated[
-    ClassificationOutput | ForecastingOutput | LanguageModelingOutput,
+    ClassificationOutput | ForecastingOutput | LanguageModelingOutput | RegressionOutput,
     Field(discriminator="task"),
 ]
 
@@ -316,7 +326,7 @@ class Manifest(_Model):
 
 
 def _needed_output(
-    output: ClassificationOutput | ForecastingOutput | LanguageModelingOutput,
+    output: Output,
     *,
     causal: bool,
     input: TextInput | NumericInput,  # noqa: A002 - the manifest's own word
@@ -328,6 +338,8 @@ def _needed_output(
             return output.logits, ("batch", "time", classes) if causal else ("batch", classes)
         case ForecastingOutput():
             return output.forecast, ("batch", "time", output.horizon, len(output.targets))
+        case RegressionOutput():
+            return output.value, ("batch", "time", 1)
         case LanguageModelingOutput():
             if not causal or not isinstance(input, TextInput):
                 raise ValueError("a language model is causal and reads text")

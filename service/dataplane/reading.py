@@ -13,6 +13,7 @@ from service.artifact.manifest import (
     ForecastingOutput,
     LanguageModelingOutput,
     NumericInput,
+    RegressionOutput,
     TextInput,
 )
 from service.artifact.text import Text
@@ -22,6 +23,7 @@ from service.dataplane.types import (
     Forecast,
     Likelihood,
     Prediction,
+    Regression,
     SequenceInput,
 )
 from service.engine.collector import Collector
@@ -113,6 +115,8 @@ def row_of(model: ServedModel, steps: NDArray[Any], state: SessionState, *, raw:
             wanted = Wanted(logits, softmax)
         case ForecastingOutput(forecast=forecast):
             wanted = Wanted(forecast, np.asarray)
+        case RegressionOutput(value=value):
+            wanted = Wanted(value, np.asarray)
     return Row(steps, state.tensors, Read(per_step, wanted=wanted, keep=raw))
 
 
@@ -146,6 +150,9 @@ def prediction_of(model: ServedModel, finished: Finished, steps: NDArray[Any]) -
         case ForecastingOutput():
             assert finished.answer is not None, "it was wanted"
             answer = Forecast(finished.answer)
+        case RegressionOutput(unit=unit):
+            assert finished.answer is not None, "it was wanted"
+            answer = Regression(float(finished.answer[0]), unit)
         case LanguageModelingOutput():
             assert model.text is not None, "a language model has a tokenizer"
             assert finished.token_log_likelihoods is not None, "its rows are scored"

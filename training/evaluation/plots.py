@@ -57,14 +57,16 @@ def surprise_picture(characters: Sequence[str], nats: NDArray[np.float64]) -> by
 
 
 def confusion_picture(counts: NDArray[np.int64], labels: Sequence[str]) -> bytes:
-    figure = Figure(figsize=(4.8, 4.2), layout="constrained")
+    side = 2.4 + 0.4 * max(len(labels), 6)
+    figure = Figure(figsize=(side, side - 0.6), layout="constrained")
     axes = figure.subplots()
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for (row, column), count in np.ndenumerate(counts):
         colour = "white" if shares[row, column] > 0.5 else "black"
         axes.text(column, row, str(count), ha="center", va="center", color=colour)
-    axes.set_xticks(range(len(labels)), labels)
+    long = max(len(label) for label in labels) > 4
+    axes.set_xticks(range(len(labels)), labels, rotation=90 if long else 0)
     axes.set_yticks(range(len(labels)), labels)
     axes.set_xlabel("the model's label")
     axes.set_ylabel("the label")
@@ -84,6 +86,28 @@ def forecast_picture(forecasts: Sequence[Forecast], label: str) -> bytes:
         axes.set_xlabel("steps from the forecast")
     figure.axes[0].set_ylabel(label)
     figure.axes[0].legend(frameon=False, fontsize=8)
+    return _png(figure)
+
+
+def told_picture(
+    told: NDArray[np.float32],
+    truth: NDArray[np.float32],
+    *,
+    along: tuple[NDArray[np.float32], NDArray[np.float32]],
+    label: str,
+) -> bytes:
+    """Told and true values of all items in order of the truth, and of one item step by step."""
+    figure = Figure(figsize=(10, 3.2), layout="constrained")
+    left, right = figure.subplots(1, 2, sharey=True)
+    order = np.argsort(truth, kind="stable")
+    left.plot(truth[order], color=_BLUE, label="came")
+    left.plot(told[order], color=_ORANGE, marker=".", linestyle="none", label="told")
+    left.set_xlabel("test item, in order")
+    right.plot(along[1], color=_BLUE)
+    right.plot(along[0], color=_ORANGE)
+    right.set_xlabel("step")
+    left.set_ylabel(label)
+    left.legend(frameon=False, fontsize=8)
     return _png(figure)
 
 

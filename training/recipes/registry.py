@@ -4,9 +4,18 @@ from collections.abc import Callable
 
 from training.config import RunConfig
 from training.recipes.char_lm import char_lm
+from training.recipes.faults import bearing_fault, turbofan_life
+from training.recipes.handwriting import mnist_rows, pen_digits
+from training.recipes.motion import aircraft_signal, body_action
 from training.recipes.oil_temperature import oil_temperature
 from training.recipes.question_type import question_type
-from training.recipes.tiny import tiny_language, tiny_questions, tiny_series
+from training.recipes.tiny import (
+    tiny_language,
+    tiny_questions,
+    tiny_series,
+    tiny_waves,
+    tiny_wear,
+)
 
 Recipe = Callable[[], RunConfig]
 
@@ -14,9 +23,17 @@ _RECIPES: tuple[Recipe, ...] = (
     char_lm,
     question_type,
     oil_temperature,
+    turbofan_life,
+    bearing_fault,
+    pen_digits,
+    mnist_rows,
+    body_action,
+    aircraft_signal,
     tiny_language,
     tiny_questions,
     tiny_series,
+    tiny_waves,
+    tiny_wear,
 )
 
 

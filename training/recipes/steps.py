@@ -13,8 +13,9 @@ from training.evaluation.card import CURVE_FILE, CardFacts, render_card
 from training.evaluation.evaluate import evaluate
 from training.evaluation.evaluation import Evaluation
 from training.evaluation.plots import Curve, curve_picture
-from training.export.graph import Graph, build_graph, with_step
+from training.export.graph import Graph, with_step
 from training.export.manifest import meaning
+from training.export.networks import build_graph
 from training.export.publish import Findings, latest_version, next_version, write_artifact
 from training.export.verify import verify
 from training.export.verify_lowered import Lowered, keeps_every_bit, values_of, verify_step

@@ -21,6 +21,7 @@ from service.dataplane.types import (
     Likelihood,
     Prediction,
     Predictions,
+    Regression,
     StepReply,
 )
 from service.errors import InvalidInput, MalformedRequest, RecurError
@@ -41,10 +42,10 @@ STEPS = (
     "a chunk names no step. Metadata: `session_ids`, separated by commas; `raw`, `deadline_ms`."
 )
 PREDICTIONS = (
-    "Tensors, one row a sequence: `forecast`; or `probabilities` (their labels are in the "
-    "metadata); or `log_likelihood` and `perplexity`. `steps`, those of each sequence. `failed` "
-    "where one did: its row is NaN, its error is in the metadata's `errors`, by its place. Of all "
-    "sequences, one after the other, with their lengths in `NAME.lengths`: "
+    "Tensors, one row a sequence: `forecast`; or `value`; or `probabilities` (their labels are in "
+    "the metadata); or `log_likelihood` and `perplexity`. `steps`, those of each sequence. "
+    "`failed` where one did: its row is NaN, its error is in the metadata's `errors`, by its "
+    "place. Of all sequences, one after the other, with their lengths in `NAME.lengths`: "
     "`token_log_likelihoods`, and with `raw` each `outputs.NAME`."
 )
 FEEDS = (
@@ -207,6 +208,8 @@ def _columns(row: Prediction) -> dict[str, NDArray[Any]]:
             return {"probabilities": probabilities}
         case Forecast(forecast=forecast):
             return {"forecast": forecast}
+        case Regression(value=value):
+            return {"value": np.array(value)}
         case Likelihood(log_likelihood=log_likelihood, perplexity=perplexity):
             return {"log_likelihood": np.array(log_likelihood), "perplexity": np.array(perplexity)}
 

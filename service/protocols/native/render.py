@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any, assert_never
 
 from service.dataplane.types import (
+    Answer,
     Choice,
     Chunk,
     Classification,
@@ -16,6 +17,7 @@ from service.dataplane.types import (
     ModelInfo,
     Prediction,
     Predictions,
+    Regression,
     SessionInfo,
     StepReply,
     TextPiece,
@@ -154,12 +156,14 @@ def model(info: ModelInfo) -> dict[str, Any]:
     }
 
 
-def _answer(answer: Classification | Forecast | Likelihood) -> dict[str, Any]:
+def _answer(answer: Answer) -> dict[str, Any]:
     match answer:
         case Classification():
             return {"label": answer.label, "probabilities": answer.named}
         case Forecast():
             return {"forecast": answer.forecast}
+        case Regression():
+            return {"value": answer.value, "unit": answer.unit}
         case Likelihood():
             return {
                 "log_likelihood": answer.log_likelihood,

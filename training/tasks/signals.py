@@ -1,0 +1,68 @@
+"""What is told of numbers at every step: a class, or a value. The later the step, the surer."""
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+from torchmetrics.functional.classification import multiclass_accuracy
+
+from training.data.batches import Batch
+from training.nn.attention import valid_steps
+from training.nn.signals import SignalNetwork
+from training.tasks.task import VALIDATION_LOSS, Task
+
+VALIDATION_ACCURACY = "validation_accuracy"
+
+
+class SignalClassification(Task):
+    """The class at the last step, and at each step before it in proportion to how far it is."""
+
+    network: SignalNetwork
+
+    def loss(self, batch: Batch) -> Tensor:
+        lengths = _lengths(batch)
+        logits = self.network(batch.inputs, batch.lengths).outputs  # [batch, time, classes]
+        time = logits.shape[1]
+        nats = cross_entropy(
+            logits.transpose(1, 2),
+            batch.targets.unsqueeze(1).expand(-1, time),
+            reduction="none",
+            label_smoothing=self.config.optim.label_smoothing,
+        )  # [batch, time]
+        seen = torch.arange(1, time + 1, device=nats.device) / lengths.unsqueeze(1)
+        weights = seen * valid_steps(lengths, time)
+        along = (nats * weights).sum(dim=1) / weights.sum(dim=1)
+        return (along + last_steps(nats, lengths)).mean()
+
+    def validation_figures(self, batch: Batch) -> dict[str, Tensor]:
+        """Nats and accuracy at the last step."""
+        logits = last_steps(self.network(batch.inputs, batch.lengths).outputs, _lengths(batch))
+        accuracy = multiclass_accuracy(
+            logits, batch.targets, num_classes=logits.shape[1], average="micro"
+        )
+        return {
+            VALIDATION_LOSS: cross_entropy(logits, batch.targets),
+            VALIDATION_ACCURACY: accuracy,
+        }
+
+
+class SignalRegression(Task):
+    """Mean squared error at every step, in deviations of the value to tell."""
+
+    network: SignalNetwork
+
+    def loss(self, batch: Batch) -> Tensor:
+        lengths = _lengths(batch)
+        told = self.network(batch.inputs, batch.lengths).outputs.squeeze(-1)  # [batch, time]
+        error = (told - batch.targets) / self.network.output_deviation
+        valid = valid_steps(lengths, told.shape[1])
+        return (error.square() * valid).sum() / valid.sum()
+
+
+def last_steps(steps: Tensor, lengths: Tensor) -> Tensor:
+    """`[batch, time, ...]` at each row's last valid step, `[batch, ...]`."""
+    return steps[torch.arange(len(steps), device=steps.device), lengths - 1]
+
+
+def _lengths(batch: Batch) -> Tensor:
+    assert batch.lengths is not None, "signals are ragged"
+    return batch.lengths.to(batch.inputs.device)

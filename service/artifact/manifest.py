@@ -35,6 +35,7 @@ class _Model(BaseModel):
 class Task(StrEnum):
     """What a model's numbers mean."""
 
+    ANOMALY = "anomaly"
     CLASSIFICATION = "classification"
     FORECASTING = "forecasting"
     LANGUAGE_MODELING = "language_modeling"
@@ -169,6 +170,14 @@ class ForecastingOutput(_Model):
     step_seconds: float | None = None
 
 
+class AnomalyOutput(_Model):
+    """`score [batch, time, 1]`: at every step, how odd it is; an anomaly above the threshold."""
+
+    task: Literal[Task.ANOMALY] = Task.ANOMALY
+    score: str = "score"
+    threshold: float
+
+
 class RegressionOutput(_Model):
     """`value [batch, time, 1]`: the number that is asked for at every step; the last counts."""
 
@@ -199,7 +208,11 @@ class LanguageModelingOutput(_Model):
 
 
 Output = Annotated[
-    ClassificationOutput | ForecastingOutput | LanguageModelingOutput | RegressionOutput,
+    AnomalyOutput
+    | ClassificationOutput
+    | ForecastingOutput
+    | LanguageModelingOutput
+    | RegressionOutput,
     Field(discriminator="task"),
 ]
 
@@ -338,6 +351,8 @@ def _needed_output(
             return output.logits, ("batch", "time", classes) if causal else ("batch", classes)
         case ForecastingOutput():
             return output.forecast, ("batch", "time", output.horizon, len(output.targets))
+        case AnomalyOutput():
+            return output.score, ("batch", "time", 1)
         case RegressionOutput():
             return output.value, ("batch", "time", 1)
         case LanguageModelingOutput():

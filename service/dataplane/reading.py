@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from service.artifact.labels import softmax
 from service.artifact.manifest import (
+    AnomalyOutput,
     ClassificationOutput,
     ForecastingOutput,
     LanguageModelingOutput,
@@ -17,7 +18,9 @@ from service.artifact.manifest import (
     TextInput,
 )
 from service.artifact.text import Text
+from service.dataplane.series import ReadSeries
 from service.dataplane.types import (
+    Anomalies,
     Call,
     Classification,
     Forecast,
@@ -111,6 +114,8 @@ def row_of(model: ServedModel, steps: NDArray[Any], state: SessionState, *, raw:
             inputs = state.context(steps)[:-1]
             continuation = Score(per_step, logits=logits, targets=steps, keep=raw)
             return Row(inputs, state.tensors, continuation)
+        case AnomalyOutput(score=score):
+            return Row(steps, state.tensors, ReadSeries(per_step, output=score, keep=raw))
         case ClassificationOutput(logits=logits):
             wanted = Wanted(logits, softmax)
         case ForecastingOutput(forecast=forecast):
@@ -144,6 +149,10 @@ def state_after(finished: Finished, steps: NDArray[Any], before: SessionState) -
 def prediction_of(model: ServedModel, finished: Finished, steps: NDArray[Any]) -> Prediction:
     """The answer in the task's own terms, for the sequence that `steps` was."""
     match model.manifest.output:
+        case AnomalyOutput(threshold=threshold):
+            assert finished.answer is not None, "its rows keep every score"
+            scores = finished.answer[:, 0]
+            answer = Anomalies(scores, scores > threshold)
         case ClassificationOutput(labels=labels):
             assert finished.answer is not None, "it was wanted"
             answer = Classification(labels, finished.answer)

@@ -77,6 +77,15 @@ class Forecast(msgspec.Struct, frozen=True):
     """`[horizon, targets]`, in the units of the manifest, for the steps after the last one."""
 
 
+class Anomalies(msgspec.Struct, frozen=True):
+    """Of every step of the sequence or chunk."""
+
+    scores: NDArray[np.float32]
+    """`[time]`"""
+    anomalies: NDArray[np.bool_]
+    """`[time]`: whether the score is above the model's threshold."""
+
+
 class Regression(msgspec.Struct, frozen=True):
     value: float
     """At the last step."""
@@ -92,7 +101,7 @@ class Likelihood(msgspec.Struct, frozen=True):
     token_log_likelihoods: NDArray[np.float64]
 
 
-Answer = Classification | Forecast | Likelihood | Regression
+Answer = Anomalies | Classification | Forecast | Likelihood | Regression
 
 _BYTES_PER_STEP = 80
 """A token's text and its log likelihood."""

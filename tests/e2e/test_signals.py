@@ -1,4 +1,4 @@
-"""Networks of numbers from data to an answer: a class and a value, at every step of a session."""
+"""Networks of numbers from data to an answer: classes, values and scores, whole and in sessions."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -13,7 +13,7 @@ from safetensors.numpy import load
 from tests.e2e.server import serving
 from tests.training.tiny import publish_run
 from training.recipes.steps import Folders
-from training.recipes.tiny import tiny_waves, tiny_wear
+from training.recipes.tiny import tiny_oddities, tiny_waves, tiny_wear
 
 pytestmark = pytest.mark.slow
 
@@ -42,7 +42,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Made]:
     root = tmp_path_factory.mktemp("signals")
     folders = Folders(root / "runs", root / "models")
     networks: dict[str, torch.nn.Module] = {}
-    for recipe in (tiny_waves(), tiny_wear()):
+    for recipe in (tiny_waves(), tiny_wear(), tiny_oddities()):
         config = replace(recipe, optim=replace(recipe.optim, max_epochs=1))
         networks[config.name] = publish_run(config, folders).network
     with (
@@ -94,3 +94,36 @@ def test_a_class_is_told_along_the_way_and_its_difference_reaches_over_chunks(ma
         expected = torch.softmax(torch.tensor(scores[at]), dim=0).tolist()
         seen = reply["prediction"]["probabilities"]
         assert [seen["slow"], seen["fast"]] == pytest.approx(expected, abs=ROUNDING)
+
+
+def test_every_step_has_a_score_and_is_odd_above_the_threshold(made: Made):
+    (whole,) = made.post("/v1/models/tiny-oddities/predict", {"inputs": [ROWS]})["predictions"]
+    expected = made.torch_outputs("tiny-oddities", ROWS)[:, 0]
+    assert whole["scores"] == pytest.approx(expected.tolist(), rel=ROUNDING, abs=ROUNDING)
+    threshold = made.client.get("/v1/models/tiny-oddities").json()["output"]["threshold"]
+    assert whole["anomalies"] == [score > threshold for score in whole["scores"]]
+    assert "outputs" not in whole
+
+
+def test_a_session_scores_the_steps_of_each_chunk_against_what_it_began_with(made: Made):
+    session = made.post("/v1/models/tiny-oddities/sessions", {})["session_id"]
+    scores: list[float] = []
+    for chunk in (ROWS[:1], ROWS[1:4], ROWS[4:]):
+        reply = made.post(f"/v1/sessions/{session}/steps", {"inputs": chunk})
+        assert len(reply["prediction"]["anomalies"]) == len(chunk)
+        scores += reply["prediction"]["scores"]
+    (whole,) = made.post("/v1/models/tiny-oddities/predict", {"inputs": [ROWS]})["predictions"]
+    assert scores == whole["scores"]
+
+
+def test_scores_travel_as_tensors_one_sequence_after_the_other(made: Made):
+    accept = {"Accept": "application/vnd.safetensors"}
+    body = {"inputs": [ROWS, ROWS[:4]]}
+    response = made.client.post("/v1/models/tiny-oddities/predict", json=body, headers=accept)
+    tensors = load(response.content)
+    expected = made.torch_outputs("tiny-oddities", ROWS)[:, 0]
+    np.testing.assert_allclose(
+        tensors["scores"], np.concatenate([expected, expected[:4]]), atol=ROUNDING
+    )
+    assert tensors["scores.lengths"].tolist() == [9, 4]
+    assert tensors["anomalies"].dtype == np.bool_

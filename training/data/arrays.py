@@ -8,7 +8,6 @@ import hashlib
 import io
 import os
 import tempfile
-import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,13 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training.data.origin import DataError, cache_folder
+from training.data.origin import DataError, Fetch, cache_folder, fetch
 
-Fetch = Callable[[str], bytes]
-"""A URL's content."""
 Named = Mapping[str, NDArray[Any]]
-
-_TIMEOUT_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +49,6 @@ def read_arrays(origin: ArrayOrigin) -> Named:
         ) from error
     _keep(cache_folder() / origin.path, arrays)
     return arrays
-
-
-def fetch(url: str) -> bytes:
-    with urllib.request.urlopen(url, timeout=_TIMEOUT_SECONDS) as response:
-        return response.read()
 
 
 def contents_digest(arrays: Named) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from training.config import DataConfig
+from training.data.anomalies import AnomalyData, skab
 from training.data.faults import cmapss, cwru
 from training.data.handwriting import mnist_rows, pendigits
 from training.data.language import LanguageData, tiny_shakespeare
@@ -10,6 +11,7 @@ from training.data.motion import natops, utkinect
 from training.data.questions import LabelledTexts, trec
 from training.data.signals import LabelledSignals, MeasuredSignals
 from training.data.synthetic import (
+    generated_oddities,
     generated_questions,
     generated_series,
     generated_text,
@@ -18,7 +20,9 @@ from training.data.synthetic import (
 )
 from training.data.timeseries import SeriesData, etth1
 
-AnyData = LanguageData | LabelledTexts | SeriesData | LabelledSignals | MeasuredSignals
+AnyData = (
+    LanguageData | LabelledTexts | SeriesData | LabelledSignals | MeasuredSignals | AnomalyData
+)
 
 _LOADERS: Mapping[str, Callable[[DataConfig, int], AnyData]] = {
     "tinyshakespeare": tiny_shakespeare,
@@ -26,6 +30,7 @@ _LOADERS: Mapping[str, Callable[[DataConfig, int], AnyData]] = {
     "etth1": etth1,
     "cmapss-fd001": cmapss,
     "cwru": cwru,
+    "skab": skab,
     "pendigits": pendigits,
     "mnist-rows": mnist_rows,
     "utkinect": utkinect,
@@ -33,6 +38,7 @@ _LOADERS: Mapping[str, Callable[[DataConfig, int], AnyData]] = {
     "generated-text": generated_text,
     "generated-questions": generated_questions,
     "generated-series": generated_series,
+    "generated-oddities": generated_oddities,
     "generated-waves": generated_waves,
     "generated-wear": generated_wear,
 }

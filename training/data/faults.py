@@ -10,9 +10,9 @@ from scipy.io import loadmat
 
 from service.artifact.scaling import Scaling
 from training.config import DataConfig
-from training.data.arrays import ArrayOrigin, Fetch, Named, read_arrays
+from training.data.arrays import ArrayOrigin, Named, read_arrays
 from training.data.batches import DataFacts
-from training.data.origin import Origin, read_text
+from training.data.origin import Fetch, Origin, read_text
 from training.data.signals import (
     Items,
     LabelledSignals,

@@ -10,8 +10,9 @@ from torch import Tensor
 
 from service.artifact.scaling import Scaling
 from training.config import DataConfig
-from training.data.arrays import ArrayOrigin, Fetch, Named, read_arrays
+from training.data.arrays import ArrayOrigin, Named, read_arrays
 from training.data.batches import DataFacts
+from training.data.origin import Fetch
 from training.data.signals import (
     Items,
     LabelledSignals,
@@ -30,7 +31,9 @@ _DIGITS = tuple(str(digit) for digit in range(10))
 _IDX_HEADER = {1: 8, 3: 16}
 """Bytes before the numbers, by the count of axes."""
 _PICTURES_PER_GROUP = 100
-_LARGEST_TURN, _LARGEST_STRETCH, _LARGEST_SHEAR = math.radians(12), 0.2, 0.2
+_LARGEST_TURN, _LARGEST_STRETCH, _LARGEST_SHEAR = math.radians(12), 0.3, 0.25
+_LARGEST_MOVE = 0.7
+"""In deviations of the digit's own points."""
 _LARGEST_SHIFT = 2
 """Pixels."""
 
@@ -153,7 +156,7 @@ def slanted(points: Tensor, draw: torch.Generator) -> Tensor:
     places = points[:, :2]
     centre, spread = places.mean(dim=0), places.std(dim=0).mean()
     moved = (places - centre) @ (rotation @ stretch).T + centre
-    moved = moved + spread * _LARGEST_STRETCH * torch.tensor([x, y])
+    moved = moved + spread * _LARGEST_MOVE * torch.tensor([x, y])
     return torch.cat([moved, points[:, 2:]], dim=1)
 
 

@@ -11,8 +11,9 @@ from torch import Tensor
 
 from service.artifact.scaling import Scaling
 from training.config import DataConfig
-from training.data.arrays import ArrayOrigin, Fetch, Named, read_arrays
+from training.data.arrays import ArrayOrigin, Named, read_arrays
 from training.data.batches import DataFacts
+from training.data.origin import Fetch
 from training.data.signals import (
     Items,
     LabelledSignals,

@@ -77,6 +77,13 @@ class _SignalData:
     seed: int
     augment: Augment | None
 
+    @property
+    def paces(self) -> tuple[float, ...]:
+        """The deviation of each feature's scaled difference from one training row to the next."""
+        scaling = self.signals.scaling
+        steps = torch.cat([rows.diff(dim=0) for rows in self.split.learned.rows]).numpy()
+        return Scaling.fit(steps / np.array(scaling.deviation)).deviation
+
     def train(self, epoch: int, shard: Shard) -> Sequence[Batch]:
         seed = epoch_seed(self.seed, epoch)
         lengths = [len(rows) for rows in self.split.learned.rows]

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from service.artifact.scaling import Scaling
 from training.config import DataConfig
+from training.data.anomalies import AnomalyData, Experiment, Recorded, experiments_to_learn
 from training.data.batches import DataFacts
 from training.data.language import LanguageData, split_text
 from training.data.questions import Labelled, LabelledTexts, split_texts
@@ -107,6 +108,21 @@ def generated_wear(config: DataConfig, seed: int) -> MeasuredSignals:
         outputs=Scaling(mean=(20.0,), deviation=(10.0,)),
         cap=40.0,
     )
+
+
+def generated_oddities(config: DataConfig, seed: int) -> AnomalyData:
+    """Two noisy sensors at rest; in every second experiment both leave their level."""
+    draw = torch.Generator().manual_seed(seed)
+    experiments: list[Experiment] = []
+    for at in range(12):
+        rows = torch.randn(120, 2, generator=draw) + torch.tensor([5.0, -1.0])
+        odd = torch.zeros(120)
+        if at % 2:
+            odd[80:110] = 1
+        experiments.append(Experiment(f"{at}", rows + 4 * odd.unsqueeze(1), odd))
+    recorded = Recorded(("first", "second"), ("V", "A"), num_normal=40)
+    facts = _facts("generated oddities")
+    return experiments_to_learn(experiments, recorded, facts=facts, config=config, seed=seed)
 
 
 def _wave(pace: float, draw: torch.Generator) -> Tensor:

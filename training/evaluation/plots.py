@@ -89,6 +89,33 @@ def forecast_picture(forecasts: Sequence[Forecast], label: str) -> bytes:
     return _png(figure)
 
 
+def timeline_picture(
+    rows: NDArray[np.float32],
+    scores: NDArray[np.float32],
+    odd: NDArray[np.bool_],
+    *,
+    threshold: float,
+    num_normal: int,
+) -> bytes:
+    """Standard scores of the sensors above, the score of oddness below, anomalies shaded."""
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    upper, lower = figure.subplots(2, 1, sharex=True)
+    known = rows[:num_normal]
+    upper.plot((rows - known.mean(axis=0)) / (known.std(axis=0) + 1e-6), linewidth=0.5)
+    upper.set_ylim(-8, 8)
+    upper.set_ylabel("sensors, deviations")
+    lower.plot(scores, color=_ORANGE)
+    lower.axhline(threshold, color=_GREY, linewidth=0.8)
+    lower.axvline(num_normal, color=_GREY, linewidth=0.8)
+    lower.set_ylabel("score")
+    lower.set_xlabel("row")
+    for axes in (upper, lower):
+        low, high = axes.get_ylim()
+        axes.fill_between(np.arange(len(odd)), low, high, where=odd, color=_BLUE, alpha=0.15)
+        axes.set_ylim(low, high)
+    return _png(figure)
+
+
 def told_picture(
     told: NDArray[np.float32],
     truth: NDArray[np.float32],

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from service.artifact.artifact import ProbeData
 from service.artifact.manifest import (
+    AnomalyOutput,
     ClassificationOutput,
     ForecastingOutput,
     Input,
@@ -17,6 +18,7 @@ from service.artifact.manifest import (
     SamplingDefaults,
     TextInput,
 )
+from training.data.anomalies import ODD_ABOVE, AnomalyData
 from training.data.batches import pad
 from training.data.build import AnyData
 from training.data.language import LanguageData
@@ -66,6 +68,8 @@ def meaning(data: AnyData) -> Meaning:
             return Meaning(numbers, forecast, None)
         case LabelledSignals(signals=signals, labels=labels):
             return Meaning(_numbers(signals), ClassificationOutput(labels=labels), None)
+        case AnomalyData(signals=signals):
+            return Meaning(_numbers(signals), AnomalyOutput(threshold=ODD_ABOVE), None)
         case MeasuredSignals(signals=signals, name=name, unit=unit):
             return Meaning(_numbers(signals), RegressionOutput(name=name, unit=unit), None)
 
@@ -91,6 +95,9 @@ def _probe_rows(data: AnyData) -> tuple[Array, NDArray[np.int32]]:
         case SeriesData():
             series = data.test().inputs[0]
             rows = [series[10 * i : 10 * i + n] for i, n in enumerate(_PROBE_STEPS)]
+        case AnomalyData(tested=tested):
+            whole = [one.rows for one in tested[: len(_PROBE_STEPS)]]
+            rows = [steps[:n] for steps, n in zip(whole, _PROBE_STEPS, strict=True)]
         case LabelledSignals(split=split) | MeasuredSignals(split=split):
             whole = split.tested.rows[: len(_PROBE_STEPS)]
             rows = [steps[:n] for steps, n in zip(whole, _PROBE_STEPS, strict=True)]

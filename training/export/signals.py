@@ -1,10 +1,10 @@
 """The graph of a `SignalNetwork`: how rows are read, the recurrent layers, and a linear head."""
 
 import numpy as np
-import onnx
 from torch import Tensor
 
 from service.artifact.manifest import GraphSpec, StateSpec, TensorSpec
+from training.export.baseline import add_baseline, add_last_row
 from training.export.draft import Draft
 from training.export.graph import Graph
 from training.export.recurrent import LENGTHS, MODEL_FILE, add_stack, state_specs
@@ -18,7 +18,7 @@ def signal_graph(network: SignalNetwork) -> Graph:
         inputs=(TensorSpec(name="values", dtype="float32", shape=("batch", "time", features)),),
         lengths=LENGTHS,
         outputs=(TensorSpec(name=network.name, dtype="float32", shape=("batch", "time", outputs)),),
-        state=(*state_specs(network.stack), *_row_before(network)),
+        state=(*state_specs(network.stack), *_kept(network)),
     )
     draft = Draft()
     read = _add_reading(draft, network)  # [time, batch, read]
@@ -28,11 +28,17 @@ def signal_graph(network: SignalNetwork) -> Graph:
     return Graph(draft.finish(spec), spec)
 
 
-def _row_before(network: SignalNetwork) -> tuple[StateSpec, ...]:
-    if not network.keeps_row:
-        return ()
-    shape = (1, "batch", network.num_features)
-    return (StateSpec(input="row_in", output="row_out", shape=shape, batch_axis=1),)
+def _kept(network: SignalNetwork) -> tuple[StateSpec, ...]:
+    features = network.num_features
+    sizes: dict[str, int] = {}
+    if network.keeps_row:
+        sizes = {"row": features}
+    elif network.reading == "baseline":
+        sizes = {"counted": 1, "sums": features, "squares": features}
+    return tuple(
+        StateSpec(input=f"{name}_in", output=f"{name}_out", shape=(1, "batch", size), batch_axis=1)
+        for name, size in sizes.items()
+    )
 
 
 def _add_reading(draft: Draft, network: SignalNetwork) -> str:
@@ -44,26 +50,42 @@ def _add_reading(draft: Draft, network: SignalNetwork) -> str:
     match network.reading:
         case "plain":
             return scaled
-        case "differences":
-            return _add_differences(draft, scaled, static=scaled)
+        case "differences" | "strokes":
+            return _add_differences(draft, network, scaled, static=scaled)
         case "skeleton":
             from_root = draft.constant("from_root", _array(network.from_root))
             static = draft.add("MatMul", [scaled, from_root], "static")
-            return _add_differences(draft, scaled, static=static)
+            return _add_differences(draft, network, scaled, static=static)
+        case "baseline":
+            return add_baseline(draft, scaled, network.baseline_steps)
         case "spectrum":
             return _add_spectrum(draft, scaled, network)
 
 
-def _add_differences(draft: Draft, scaled: str, *, static: str) -> str:
+def _add_differences(draft: Draft, network: SignalNetwork, scaled: str, *, static: str) -> str:
     rows = draft.add("Concat", ["row_in", scaled], "rows", {"axis": 0})
     ends = [draft.integers(0), draft.integers(-1), draft.integers(0)]
     before = draft.add("Slice", [rows, *ends], "rows_before")
-    difference = draft.add("Sub", [scaled, before], "difference")
-    places = draft.add("Cast", [LENGTHS], "places", {"to": onnx.TensorProto.INT64})
-    places = draft.add("Unsqueeze", [places, draft.integers(0, 2)], "places_kept")
-    places = draft.add("Expand", [places, draft.add("Shape", ["row_in"], "row_shape")], "ends")
-    draft.add("GatherElements", [rows, places], "row_out", {"axis": 0})
-    return draft.add("Concat", [static, difference], "read", {"axis": 2})
+    difference = draft.add("Sub", [scaled, before], "difference_scaled")
+    paces = draft.constant("paces", _array(network.paces))
+    difference = draft.add("Div", [difference, paces], "difference")
+    add_last_row(draft, rows, "row")
+    parts = [static, difference]
+    if network.reading == "strokes":
+        parts += _add_direction(draft, difference, network.num_features)
+    return draft.add("Concat", parts, "read", {"axis": 2})
+
+
+def _add_direction(draft: Draft, moved: str, num_features: int) -> list[str]:
+    """x and y of a way of length 1."""
+    ways = ["moved_x", "moved_y"]
+    rest = [] if num_features == len(ways) else ["moved_rest"]
+    draft.split(moved, [*ways, *rest], sizes=[1, 1, num_features - 2][: 2 + len(rest)], axis=2)
+    squares = [draft.add("Mul", [way, way], f"{way}_squared") for way in ways]
+    length = draft.add("Sqrt", [draft.add("Add", squares, "way_squared")], "way")
+    least = draft.constant("least_level", np.array(LEAST_LEVEL, np.float32))
+    length = draft.add("Add", [length, least], "way_kept")
+    return [draft.add("Div", [way, length], f"{way}_direction") for way in ways]
 
 
 def _add_spectrum(draft: Draft, frames: str, network: SignalNetwork) -> str:

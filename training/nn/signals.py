@@ -4,6 +4,7 @@ Causal, so that a sequence may be cut anywhere and an answer streams. How a row 
 the network: scaling, differences and spectra are in the graph, and callers send plain readings.
 """
 
+from collections.abc import Sequence
 from typing import assert_never
 
 import numpy as np
@@ -18,13 +19,18 @@ from training.nn.recurrent import RecurrentStack, State
 
 LEAST_LEVEL = 1e-6
 """Keeps silence finite; far below what a sensor's last digit adds."""
+LEAST_VARIANCE = 1e-6
+"""Of a baseline, in scaled units: a sensor that stood still may move a little."""
+FARTHEST = 10.0
+"""Deviations from a baseline: what is farther off is as odd as can be."""
 _NOTHING = np.zeros((0, 0), np.float32)
 
 
 class SignalNetwork(nn.Module):
     """Rows, read as `config.reading` says, through recurrent layers to `num_outputs` at each step.
 
-    `outputs` puts the answers into their own units, as `scaling` takes the inputs out of theirs.
+    `outputs` puts the answers into their own units, as `scaling` takes the inputs out of theirs;
+    differences from row to row are counted in `paces`, for most rows are almost the one before.
     """
 
     reading: Reading
@@ -32,20 +38,29 @@ class SignalNetwork(nn.Module):
     deviation: Tensor
     cosines: Tensor
     sines: Tensor
+    paces: Tensor
     from_root: Tensor
     output_mean: Tensor
     output_deviation: Tensor
 
     def __init__(
-        self, config: ModelConfig, scaling: Scaling, outputs: Scaling, *, name: str
+        self,
+        config: ModelConfig,
+        scaling: Scaling,
+        outputs: Scaling,
+        *,
+        paces: Sequence[float],
+        name: str,
     ) -> None:
         super().__init__()
         self.name = name
         """What the graph calls its output."""
         self.reading = config.reading
+        self.baseline_steps = config.baseline_steps
         self.num_features = len(scaling.mean)
         self.register_buffer("mean", torch.tensor(scaling.mean))
         self.register_buffer("deviation", torch.tensor(scaling.deviation))
+        self.register_buffer("paces", torch.tensor(tuple(paces)))
         self.register_buffer("output_mean", torch.tensor(outputs.mean))
         self.register_buffer("output_deviation", torch.tensor(outputs.deviation))
         cosines, sines = fourier(self.num_features)
@@ -65,14 +80,18 @@ class SignalNetwork(nn.Module):
 
     @property
     def keeps_row(self) -> bool:
-        return self.reading in ("differences", "skeleton")
+        return self.reading in ("differences", "strokes", "skeleton")
 
     def initial_state(self, num_rows: int) -> State:
-        """The recurrent layers' zeros, and the row before the first where differences are read."""
+        """The recurrent layers' zeros, and those of what else is kept of the rows before.
+
+        That is the last row, where differences are read; of a baseline, how many rows it is of,
+        their sum and the sum of their squares.
+        """
         state = self.stack.initial_state(num_rows)
-        if not self.keeps_row:
-            return state
-        return (*state, self.mean.new_zeros(1, num_rows, self.num_features))
+        sizes = {"baseline": (1, self.num_features, self.num_features)}.get(self.reading, ())
+        sizes = (self.num_features,) if self.keeps_row else sizes
+        return (*state, *(self.mean.new_zeros(1, num_rows, size) for size in sizes))
 
     def forward(
         self, inputs: Tensor, lengths: Tensor | None = None, state: State | None = None
@@ -84,11 +103,17 @@ class SignalNetwork(nn.Module):
         match self.reading:
             case "plain":
                 read = scaled
-            case "differences" | "skeleton":
+            case "differences" | "strokes" | "skeleton":
                 rows = torch.cat([state[-1].transpose(0, 1), scaled], dim=1)
-                static = scaled if self.reading == "differences" else scaled @ self.from_root
-                read = torch.cat([static, scaled - rows[:, :-1]], dim=-1)
+                static = scaled @ self.from_root if self.reading == "skeleton" else scaled
+                moved = (scaled - rows[:, :-1]) / self.paces
+                read = torch.cat([static, moved], dim=-1)
+                if self.reading == "strokes":
+                    read = torch.cat([read, direction(moved)], dim=-1)
                 state, kept = state[:-1], (_last_row(rows, lengths),)
+            case "baseline":
+                read, kept = self._from_baseline(scaled, lengths, state[-3:])
+                state = state[:-3]
             case "spectrum":
                 read = self._spectrum(scaled)
             case _:
@@ -97,6 +122,28 @@ class SignalNetwork(nn.Module):
         answered = self.head(self.dropout(recurrence.outputs))
         outputs = answered * self.output_deviation + self.output_mean
         return Prediction(outputs, (*recurrence.state, *kept))
+
+    def _from_baseline(
+        self, scaled: Tensor, lengths: Tensor | None, before: State
+    ) -> tuple[Tensor, State]:
+        """Deviations from the mean of the first rows, and the statistics after the last row.
+
+        Until there are enough rows the baseline is of those so far, the row itself among them.
+        """
+        counted, sums, squares = (part.transpose(0, 1) for part in before)  # [batch, 1, ...]
+        counted = counted.round()  # whole, so that its sums are exact in any order
+        steps = torch.arange(scaled.shape[1], device=scaled.device).view(1, -1, 1)
+        taken = (counted + steps < self.baseline_steps).float()  # [batch, time, 1]
+        count = (counted + steps + 1).clamp(1, self.baseline_steps)
+        sums = torch.cat([sums, scaled * taken], dim=1).cumsum(dim=1)
+        squares = torch.cat([squares, scaled.square() * taken], dim=1).cumsum(dim=1)
+        mean = sums[:, 1:] / count
+        variance = squares[:, 1:] / count - mean.square()
+        deviation = variance.clamp(min=LEAST_VARIANCE).sqrt()
+        read = ((scaled - mean) / deviation).clamp(-FARTHEST, FARTHEST)
+        ends = scaled.shape[1] if lengths is None else lengths.to(scaled.device).view(1, -1, 1)
+        after = (counted.transpose(0, 1) + ends).clamp(max=self.baseline_steps)
+        return read, (after, _last_row(sums, lengths), _last_row(squares, lengths))
 
     def _spectrum(self, frames: Tensor) -> Tensor:
         """The root of |FFT| over its mean of all bins: a spectrum's shape, whatever the gain.
@@ -119,6 +166,13 @@ def fourier(num_samples: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]
     )
 
 
+def direction(moved: Tensor) -> Tensor:
+    """The first two features' way as one of length 1, `[..., 2]`, however fast; 0 at rest."""
+    x, y = moved[..., :1], moved[..., 1:2]
+    length = (x * x + y * y).sqrt() + LEAST_LEVEL
+    return torch.cat([x / length, y / length], dim=-1)
+
+
 def seen_from_root(num_features: int) -> NDArray[np.float32]:
     """`[features, features]`: takes the first joint's x, y, z off each joint's."""
     root = np.zeros((num_features, num_features), np.float32)
@@ -128,10 +182,12 @@ def seen_from_root(num_features: int) -> NDArray[np.float32]:
 
 def _num_read(config: ModelConfig, num_features: int) -> int:
     match config.reading:
-        case "plain":
+        case "plain" | "baseline":
             return num_features
         case "differences" | "skeleton":
             return 2 * num_features
+        case "strokes":
+            return 2 * num_features + 2
         case "spectrum":
             return num_features // 2
 

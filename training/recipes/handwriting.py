@@ -6,11 +6,11 @@ from training.config import DataConfig, ModelConfig, OptimConfig, RunConfig
 def pen_digits() -> RunConfig:
     return RunConfig(
         name="pen-digits",
-        description="Which digit a pen draws, told at every point (GRU).",
+        description="Which digit a pen draws, told at every point (two GRU layers).",
         data=DataConfig(dataset="pendigits", batch_size=64, validation_fraction=0.15),
-        model=ModelConfig(cell="gru", hidden=128, dropout=0.3, reading="differences"),
+        model=ModelConfig(cell="gru", hidden=96, layers=2, dropout=0.2, reading="strokes"),
         optim=OptimConfig(
-            learning_rate=5e-3, max_epochs=12, weight_decay=0.01, label_smoothing=0.05, keep="last"
+            learning_rate=4e-3, max_epochs=14, weight_decay=0.01, label_smoothing=0.05, keep="last"
         ),
     )
 
@@ -22,6 +22,6 @@ def mnist_rows() -> RunConfig:
         data=DataConfig(dataset="mnist-rows", batch_size=64, validation_fraction=0.05),
         model=ModelConfig(cell="lstm", hidden=128, dropout=0.3),
         optim=OptimConfig(
-            learning_rate=3e-3, max_epochs=10, weight_decay=0.01, label_smoothing=0.05, keep="last"
+            learning_rate=3e-3, max_epochs=5, weight_decay=0.01, label_smoothing=0.05, keep="last"
         ),
     )

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from training.config import RunConfig
+from training.recipes.anomalies import water_circuit
 from training.recipes.char_lm import char_lm
 from training.recipes.faults import bearing_fault, turbofan_life
 from training.recipes.handwriting import mnist_rows, pen_digits
@@ -11,6 +12,7 @@ from training.recipes.oil_temperature import oil_temperature
 from training.recipes.question_type import question_type
 from training.recipes.tiny import (
     tiny_language,
+    tiny_oddities,
     tiny_questions,
     tiny_series,
     tiny_waves,
@@ -25,6 +27,7 @@ _RECIPES: tuple[Recipe, ...] = (
     oil_temperature,
     turbofan_life,
     bearing_fault,
+    water_circuit,
     pen_digits,
     mnist_rows,
     body_action,
@@ -34,6 +37,7 @@ _RECIPES: tuple[Recipe, ...] = (
     tiny_series,
     tiny_waves,
     tiny_wear,
+    tiny_oddities,
 )
 
 

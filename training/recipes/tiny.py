@@ -51,3 +51,13 @@ def tiny_wear() -> RunConfig:
         model=ModelConfig(cell="lstm", hidden=8),
         optim=OptimConfig(learning_rate=2e-2, max_epochs=3),
     )
+
+
+def tiny_oddities() -> RunConfig:
+    return RunConfig(
+        name="tiny-oddities",
+        description="Whether two generated sensors have left their level.",
+        data=DataConfig("generated-oddities", batch_size=8, looks=2),
+        model=ModelConfig(cell="gru", hidden=8, reading="baseline", baseline_steps=40),
+        optim=OptimConfig(learning_rate=2e-2, max_epochs=3),
+    )

@@ -2,15 +2,15 @@
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
-from torchmetrics.functional.classification import multiclass_accuracy
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
+from torchmetrics.functional.classification import binary_f1_score, multiclass_accuracy
 
 from training.data.batches import Batch
 from training.nn.attention import valid_steps
 from training.nn.signals import SignalNetwork
 from training.tasks.task import VALIDATION_LOSS, Task
 
-VALIDATION_ACCURACY = "validation_accuracy"
+VALIDATION_ACCURACY, VALIDATION_F1 = "validation_accuracy", "validation_f1"
 
 
 class SignalClassification(Task):
@@ -56,6 +56,26 @@ class SignalRegression(Task):
         error = (told - batch.targets) / self.network.output_deviation
         valid = valid_steps(lengths, told.shape[1])
         return (error.square() * valid).sum() / valid.sum()
+
+
+class SignalAnomaly(Task):
+    """Whether each step is odd, in nats: made-up faults stand in for those that nobody has seen."""
+
+    network: SignalNetwork
+
+    def loss(self, batch: Batch) -> Tensor:
+        scores = self.network(batch.inputs, batch.lengths).outputs.squeeze(-1)  # [batch, time]
+        asked = batch.targets >= 0
+        return binary_cross_entropy_with_logits(scores[asked], batch.targets[asked])
+
+    def validation_figures(self, batch: Batch) -> dict[str, Tensor]:
+        scores = self.network(batch.inputs, batch.lengths).outputs.squeeze(-1)
+        asked = batch.targets >= 0
+        odd = batch.targets[asked].long()
+        return {
+            VALIDATION_LOSS: self.loss(batch),
+            VALIDATION_F1: binary_f1_score(scores[asked].sigmoid(), odd),
+        }
 
 
 def last_steps(steps: Tensor, lengths: Tensor) -> Tensor:

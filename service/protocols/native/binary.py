@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.dataplane.types import (
+    Anomalies,
     Chunk,
     Classification,
     Feed,
@@ -46,7 +47,8 @@ PREDICTIONS = (
     "the metadata); or `log_likelihood` and `perplexity`. `steps`, those of each sequence. "
     "`failed` where one did: its row is NaN, its error is in the metadata's `errors`, by its "
     "place. Of all sequences, one after the other, with their lengths in `NAME.lengths`: "
-    "`token_log_likelihoods`, and with `raw` each `outputs.NAME`."
+    "`token_log_likelihoods`; or `scores` and `anomalies` of every step; and with `raw` each "
+    "`outputs.NAME`."
 )
 FEEDS = (
     "As of predictions, and `step`, `expires_at` (seconds since the epoch) and `replayed` of each "
@@ -204,6 +206,8 @@ def _answers(rows: Sequence[Prediction | RecurError], metadata: dict[str, str]) 
 def _columns(row: Prediction) -> dict[str, NDArray[Any]]:
     """Of the same shape for every sequence of a model."""
     match row.answer:
+        case Anomalies():
+            return {}
         case Classification(probabilities=probabilities):
             return {"probabilities": probabilities}
         case Forecast(forecast=forecast):
@@ -219,6 +223,8 @@ def _ragged(row: Prediction) -> dict[str, NDArray[Any]]:
     ragged: dict[str, NDArray[Any]] = {
         f"outputs.{name}": np.atleast_1d(array) for name, array in (row.outputs or {}).items()
     }
+    if isinstance(row.answer, Anomalies):
+        ragged |= {"scores": row.answer.scores, "anomalies": row.answer.anomalies}
     if isinstance(row.answer, Likelihood):
         ragged["token_log_likelihoods"] = row.answer.token_log_likelihoods
     return ragged

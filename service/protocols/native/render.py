@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any, assert_never
 
 from service.dataplane.types import (
+    Anomalies,
     Answer,
     Choice,
     Chunk,
@@ -158,6 +159,8 @@ def model(info: ModelInfo) -> dict[str, Any]:
 
 def _answer(answer: Answer) -> dict[str, Any]:
     match answer:
+        case Anomalies():
+            return {"scores": answer.scores, "anomalies": answer.anomalies}
         case Classification():
             return {"label": answer.label, "probabilities": answer.named}
         case Forecast():

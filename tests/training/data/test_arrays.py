@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from training.data.arrays import ArrayOrigin, Fetch, Named, contents_digest, read_arrays
-from training.data.origin import DataError
+from training.data.arrays import ArrayOrigin, Named, contents_digest, read_arrays
+from training.data.origin import DataError, Fetch
 
 NUMBERS: Named = {"b": np.arange(3, dtype=np.int16), "a": np.ones((2, 2), np.float32)}
 

@@ -1,5 +1,7 @@
 """Every way of reading rows is the same in torch and in the graph, ragged and in pieces."""
 
+from typing import get_args
+
 import numpy as np
 import pytest
 import torch
@@ -24,11 +26,11 @@ def network(
     reading: Reading, cell: Cell = "gru", *, layers: int = 1, outputs: Scaling = PLAIN
 ) -> SignalNetwork:
     torch.manual_seed(0)
-    config = ModelConfig(cell=cell, hidden=10, layers=layers, reading=reading)
-    return SignalNetwork(config, SCALING, outputs, name="logits").eval()
+    config = ModelConfig(cell=cell, hidden=10, layers=layers, reading=reading, baseline_steps=20)
+    return SignalNetwork(config, SCALING, outputs, paces=(0.5,) * FEATURES, name="logits").eval()
 
 
-@pytest.mark.parametrize("reading", ["plain", "differences", "skeleton", "spectrum"])
+@pytest.mark.parametrize("reading", get_args(Reading))
 def test_a_row_is_read_alike_in_both(reading: Reading):
     made = network(reading)
     seen = verify(made, build_graph(made))
@@ -53,7 +55,7 @@ def test_the_shape_of_a_spectrum_is_the_same_at_any_gain():
     torch.manual_seed(0)
     scaling = Scaling(mean=(0.0,) * 64, deviation=(1.0,) * 64)
     config = ModelConfig(cell="gru", hidden=4, reading="spectrum")
-    made = SignalNetwork(config, scaling, PLAIN, name="logits").eval()
+    made = SignalNetwork(config, scaling, PLAIN, paces=(1.0,) * 64, name="logits").eval()
     with torch.no_grad():
         quiet, loud = (made(torch.from_numpy(frames * gain)).outputs for gain in (1.0, 30.0))
     torch.testing.assert_close(quiet, loud, atol=1e-4, rtol=0)

@@ -1,0 +1,21 @@
+"""Machines that behave oddly."""
+
+from training.config import DataConfig, ModelConfig, OptimConfig, Reference, RunConfig
+
+
+def water_circuit() -> RunConfig:
+    return RunConfig(
+        name="water-circuit",
+        description="Whether a pump's circuit behaves oddly, told at every second (GRU).",
+        data=DataConfig(dataset="skab", batch_size=16, validation_fraction=0.15, looks=4),
+        model=ModelConfig(
+            cell="gru", hidden=32, dropout=0.2, reading="baseline", baseline_steps=400
+        ),
+        optim=OptimConfig(learning_rate=5e-3, max_epochs=12, weight_decay=0.01, keep="last"),
+        references=(
+            Reference(
+                "LSTM autoencoder 0.74, convolutional autoencoder 0.78, LSTM 0.54 (F1)",
+                "README of waico/SKAB",
+            ),
+        ),
+    )

@@ -16,6 +16,12 @@ def turbofan_life() -> RunConfig:
                 "abstract of arXiv 2604.27234",
             ),
         ),
+        caveats=(
+            "It was told lives up to 125 cycles only, and says no more of a newer engine; that is "
+            "part of its error where the truth is higher, up to 145 in test.",
+            "Feed an engine from its first cycle: how long it has run is part of what is known.",
+            "The engines are simulated, and wear out in one way under one condition.",
+        ),
     )
 
 
@@ -26,4 +32,10 @@ def bearing_fault() -> RunConfig:
         data=DataConfig(dataset="cwru", batch_size=32, validation_fraction=0.15),
         model=ModelConfig(cell="gru", hidden=64, dropout=0.3, reading="spectrum"),
         optim=OptimConfig(learning_rate=3e-3, max_epochs=10, weight_decay=0.01, keep="last"),
+        caveats=(
+            "An easy task: each fault is one recording, cut in time, and logistic regression on "
+            "the spectrum of 1,024 samples is right everywhere too.",
+            "It knows one motor without load and the ten states that were recorded of it.",
+            "A step is a frame of 64 samples at 12 kHz, in g; its level does not matter.",
+        ),
     )

@@ -1,6 +1,6 @@
 """People who move, as joints."""
 
-from training.config import DataConfig, ModelConfig, OptimConfig, RunConfig
+from training.config import DataConfig, ModelConfig, OptimConfig, Reference, RunConfig
 
 
 def body_action() -> RunConfig:
@@ -11,6 +11,17 @@ def body_action() -> RunConfig:
         model=ModelConfig(cell="gru", hidden=64, dropout=0.5, reading="skeleton"),
         optim=OptimConfig(
             learning_rate=3e-3, max_epochs=60, weight_decay=0.05, label_smoothing=0.1, keep="last"
+        ),
+        references=(
+            Reference(
+                "logistic regression on 16 resampled frames 93.9 % accuracy",
+                "computed on the same files and split; no recurrent result on it was found",
+            ),
+        ),
+        caveats=(
+            "The settings were chosen with one odd person held out; the published weights learned "
+            "from all five odd persons, so that the validation curve is of what was learned.",
+            "Joints are a Kinect's twenty, x y z in metres, and the clip holds one action.",
         ),
     )
 
@@ -23,5 +34,17 @@ def aircraft_signal() -> RunConfig:
         model=ModelConfig(cell="gru", hidden=64, dropout=0.5, reading="differences"),
         optim=OptimConfig(
             learning_rate=3e-3, max_epochs=60, weight_decay=0.05, label_smoothing=0.1, keep="last"
+        ),
+        references=(
+            Reference(
+                "two LSTM layers of 64 units 79.4 % accuracy, best epoch picked on the test set",
+                "the notebook of rohitb0017/NATOPS-Dataset-Time-Series-Classification",
+            ),
+        ),
+        caveats=(
+            "The settings were chosen with a fifth of the training gestures held out; the "
+            "published weights learned from all of them, so that the validation curve is of what "
+            "was learned.",
+            "A gesture is 51 frames of eight markers; it is judged at the last one.",
         ),
     )

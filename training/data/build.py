@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from training.config import DataConfig
 from training.data.anomalies import AnomalyData, skab
 from training.data.faults import cmapss, cwru
+from training.data.finance import acl18
 from training.data.handwriting import mnist_rows, pendigits
 from training.data.language import LanguageData, tiny_shakespeare
 from training.data.motion import natops, utkinect
@@ -31,6 +32,7 @@ _LOADERS: Mapping[str, Callable[[DataConfig, int], AnyData]] = {
     "cmapss-fd001": cmapss,
     "cwru": cwru,
     "skab": skab,
+    "acl18": acl18,
     "pendigits": pendigits,
     "mnist-rows": mnist_rows,
     "utkinect": utkinect,

@@ -44,28 +44,12 @@ _SLIPS = {("s03_e01", "push"): (3556, 3622)}
 """The mark says 2556, in the middle of other actions."""
 _PERSONS, _TAKES = 10, 2
 _PER_METRE = 10_000
-_JOINTS = [
-    "hip_center",
-    "spine",
-    "shoulder_center",
-    "head",
-    "left_shoulder",
-    "left_elbow",
-    "left_wrist",
-    "left_hand",
-    "right_shoulder",
-    "right_elbow",
-    "right_wrist",
-    "right_hand",
-    "left_hip",
-    "left_knee",
-    "left_ankle",
-    "left_foot",
-    "right_hip",
-    "right_knee",
-    "right_ankle",
-    "right_foot",
-]
+_SKELETON = (
+    "hip_center spine shoulder_center head left_shoulder left_elbow left_wrist left_hand "
+    "right_shoulder right_elbow right_wrist right_hand left_hip left_knee left_ankle left_foot "
+    "right_hip right_knee right_ankle right_foot"
+)
+_JOINTS = _SKELETON.split()
 _BODY_METRES = 0.3
 """One scale for all joints: what is far from the hips must look far."""
 
@@ -77,16 +61,8 @@ _SIGNALS = (
     "fold wings",
     "lock wings",
 )
-_MARKERS = [
-    "left_tip",
-    "right_tip",
-    "left_elbow",
-    "right_elbow",
-    "left_wrist",
-    "right_wrist",
-    "left_thumb",
-    "right_thumb",
-]
+_SEEN = "left_tip right_tip left_elbow right_elbow left_wrist right_wrist left_thumb right_thumb"
+_MARKERS = _SEEN.split()
 
 _LARGEST_TURN, _LARGEST_STRETCH, _LARGEST_HASTE = math.radians(30), 0.12, 0.3
 

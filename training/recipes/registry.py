@@ -6,6 +6,7 @@ from training.config import RunConfig
 from training.recipes.anomalies import water_circuit
 from training.recipes.char_lm import char_lm
 from training.recipes.faults import bearing_fault, turbofan_life
+from training.recipes.finance import stock_movement
 from training.recipes.handwriting import mnist_rows, pen_digits
 from training.recipes.motion import aircraft_signal, body_action
 from training.recipes.oil_temperature import oil_temperature
@@ -32,6 +33,7 @@ _RECIPES: tuple[Recipe, ...] = (
     mnist_rows,
     body_action,
     aircraft_signal,
+    stock_movement,
     tiny_language,
     tiny_questions,
     tiny_series,

@@ -16,7 +16,7 @@ from torch import Tensor
 from training.config import DataConfig
 from training.data.batches import Batch, DataFacts, Shard, epoch_seed, share
 from training.data.origin import Fetch, Origin, read_text
-from training.data.signals import Items, Signals, batch_of, scaling_of
+from training.data.signals import Items, Signals, scaling_of
 
 _SKAB = (
     "https://raw.githubusercontent.com/waico/SKAB/b2c0d46c2971dcbfe71e26087b6d231998bb91c2/data/"
@@ -45,14 +45,12 @@ _SKIPPED_COLUMNS = ("file", "datetime", "anomaly", "changepoint")
 _NO_FAULT = 0.25
 """The share of items in which nothing happens."""
 _LARGEST_DRIFT = 0.5
-_SMALLEST_SHIFT, _LARGEST_SHIFT = 0.7, 4.0
+_SMALLEST_SHIFT, _LARGEST_SHIFT = 1.0, 5.0
 """In deviations of the stretch."""
 _LONGEST_ONSET = 60
 """Rows in which a fault comes up."""
 ODD_ABOVE = 0.0
 """A score is log odds: above zero it is likelier than not that a step is an anomaly."""
-NOT_ASKED = -1.0
-"""The target of rows that carry no loss."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,10 +198,7 @@ def experiments_to_learn(
 
 
 def told_twice(rows: Tensor, draw: torch.Generator) -> tuple[Tensor, Tensor]:
-    """A stretch, and the stretch again with a made-up fault or none; what each row is.
-
-    The first telling is not asked about: it is what the network takes for normal.
-    """
+    """A stretch, and the stretch again with a made-up fault or none; which of all rows are odd."""
     time, sensors = rows.shape
     spread = rows.std(dim=0).clamp(min=1e-6)
     place = torch.linspace(0, 1, time).unsqueeze(1)
@@ -212,10 +207,10 @@ def told_twice(rows: Tensor, draw: torch.Generator) -> tuple[Tensor, Tensor]:
     odd = torch.zeros(time)
     if float(torch.rand((), generator=draw)) > _NO_FAULT:
         begin = int(torch.randint(0, time * 3 // 4, (), generator=draw))
-        end = int(torch.randint(begin + time // 8, time + time // 2, (), generator=draw))
+        end = int(torch.randint(begin + time // 4, begin + time, (), generator=draw))
         again = again + _shift(sensors, draw) * spread * _rise(time, begin, end, draw)
         odd[begin:end] = 1
-    return torch.cat([rows, again]), torch.cat([torch.full((time,), NOT_ASKED), odd])
+    return torch.cat([rows, again]), torch.cat([torch.zeros(time), odd])
 
 
 def _shift(sensors: int, draw: torch.Generator) -> Tensor:
@@ -235,8 +230,10 @@ def _rise(time: int, begin: int, end: int, draw: torch.Generator) -> Tensor:
 
 
 def _faulty_batch(rows: Sequence[Tensor], draw: torch.Generator) -> Batch:
+    """The first telling is history: what the network is to take for normal."""
     told = [told_twice(stretch, draw) for stretch in rows]
-    return batch_of([steps for steps, _ in told], [odd for _, odd in told])
+    steps, odd = (torch.stack(list(part)) for part in zip(*told, strict=True))
+    return Batch(steps, odd, first_counted=len(rows[0]))
 
 
 def _stretches(normal: Sequence[Tensor], places: Sequence[int]) -> Items:

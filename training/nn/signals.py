@@ -123,6 +123,13 @@ class SignalNetwork(nn.Module):
         outputs = answered * self.output_deviation + self.output_mean
         return Prediction(outputs, (*recurrence.state, *kept))
 
+    def state_after_baseline(self, rows: Tensor) -> State:
+        """Of a network that knows `rows [batch, time, features]` and has not stepped yet."""
+        scaled = (rows - self.mean) / self.deviation
+        zeros = self.initial_state(len(rows))
+        _, known = self._from_baseline(scaled, None, zeros[-3:])
+        return (*zeros[:-3], *known)
+
     def _from_baseline(
         self, scaled: Tensor, lengths: Tensor | None, before: State
     ) -> tuple[Tensor, State]:

@@ -7,11 +7,11 @@ def water_circuit() -> RunConfig:
     return RunConfig(
         name="water-circuit",
         description="Whether a pump's circuit behaves oddly, told at every second (GRU).",
-        data=DataConfig(dataset="skab", batch_size=16, validation_fraction=0.15, looks=4),
+        data=DataConfig(dataset="skab", batch_size=16, validation_fraction=0.15, looks=8),
         model=ModelConfig(
-            cell="gru", hidden=32, dropout=0.2, reading="baseline", baseline_steps=400
+            cell="gru", hidden=24, dropout=0.2, reading="baseline", baseline_steps=400
         ),
-        optim=OptimConfig(learning_rate=5e-3, max_epochs=6, weight_decay=0.01, keep="last"),
+        optim=OptimConfig(learning_rate=5e-3, max_epochs=20, weight_decay=0.01, keep="last"),
         references=(
             Reference(
                 "LSTM autoencoder 0.74, convolutional autoencoder 0.78, LSTM 0.54 (F1)",

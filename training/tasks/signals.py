@@ -59,23 +59,29 @@ class SignalRegression(Task):
 
 
 class SignalAnomaly(Task):
-    """Whether each step is odd, in nats: made-up faults stand in for those that nobody has seen."""
+    """Whether each step is odd, in nats: made-up faults stand in for those that nobody has seen.
+
+    The history gives the baseline and nothing else: no step of it is worth a gradient.
+    """
 
     network: SignalNetwork
 
     def loss(self, batch: Batch) -> Tensor:
-        scores = self.network(batch.inputs, batch.lengths).outputs.squeeze(-1)  # [batch, time]
-        asked = batch.targets >= 0
-        return binary_cross_entropy_with_logits(scores[asked], batch.targets[asked])
+        return binary_cross_entropy_with_logits(*self._asked(batch))
 
     def validation_figures(self, batch: Batch) -> dict[str, Tensor]:
-        scores = self.network(batch.inputs, batch.lengths).outputs.squeeze(-1)
-        asked = batch.targets >= 0
-        odd = batch.targets[asked].long()
+        scores, odd = self._asked(batch)
         return {
-            VALIDATION_LOSS: self.loss(batch),
-            VALIDATION_F1: binary_f1_score(scores[asked].sigmoid(), odd),
+            VALIDATION_LOSS: binary_cross_entropy_with_logits(scores, odd),
+            VALIDATION_F1: binary_f1_score(scores.sigmoid(), odd.long()),
         }
+
+    def _asked(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Scores and targets after the history, each `[batch, time]`."""
+        begin = batch.first_counted
+        state = self.network.state_after_baseline(batch.inputs[:, :begin])
+        scores = self.network(batch.inputs[:, begin:], None, state).outputs.squeeze(-1)
+        return scores, batch.targets[:, begin:]
 
 
 def last_steps(steps: Tensor, lengths: Tensor) -> Tensor:

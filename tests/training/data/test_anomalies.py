@@ -4,7 +4,6 @@ import torch
 
 from training.config import DataConfig
 from training.data.anomalies import (
-    NOT_ASKED,
     SKAB_HEADER,
     Experiment,
     Recorded,
@@ -58,14 +57,15 @@ def test_only_normal_rows_are_learned_from_and_experiments_with_anomalies_are_te
     first, again = data.train(3, Shard()), data.train(3, Shard())
     assert all(torch.equal(a.inputs, b.inputs) for a, b in zip(first, again, strict=True))
     assert sum(batch.num_rows for batch in first) == 4
+    assert first[0].first_counted == 20
 
 
-def test_the_first_telling_is_as_it_was_and_is_not_asked_about():
+def test_the_first_telling_is_as_it_was_and_is_history():
     rows = torch.randn(80, 3)
     for seed in range(20):
         steps, odd = told_twice(rows, torch.Generator().manual_seed(seed))
         assert torch.equal(steps[:80], rows)
-        assert (odd[:80] == NOT_ASKED).all()
+        assert not odd[:80].any()
         assert set(odd[80:].tolist()) <= {0.0, 1.0}
         off = ((steps[80:] - rows) / rows.std(dim=0)).abs().max(dim=1).values
         assert (off[odd[80:] == 0] <= 0.51).all()

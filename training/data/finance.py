@@ -108,10 +108,11 @@ def windows(arrays: Named, begin: str, end: str) -> Items:
     features, labels, dates = arrays["features"], arrays["label"], arrays["dates"]
     days = [day for day in range(_DAYS, len(dates)) if begin <= str(dates[day]) < end]
     rows, targets, groups = list[torch.Tensor](), list[torch.Tensor](), list[int]()
-    for stock, known in enumerate(np.isfinite(features).all(axis=2)):
+    for stock in range(len(features)):
         for day in _moved(labels[stock], days):
-            if known[day - _DAYS : day].all():
-                rows.append(torch.tensor(features[stock, day - _DAYS : day]))
+            before = features[stock, day - _DAYS : day]
+            if np.isfinite(before).all():
+                rows.append(torch.tensor(before))
                 targets.append(torch.tensor(int(labels[stock, day] > 0)))
                 groups.append(stock)
     return Items(rows, targets, groups)

@@ -27,8 +27,6 @@ from training.data.batches import (
 
 Augment = Callable[[Tensor, torch.Generator], Tensor]
 """Another `[time, features]` that means the same; in training only."""
-Looks = tuple[tuple[str, Tensor], ...]
-"""Drawings for the card: a caption and points `[points, 2]`."""
 
 
 @dataclass(frozen=True, slots=True)

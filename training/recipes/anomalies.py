@@ -23,6 +23,8 @@ def water_circuit() -> RunConfig:
             "against them, and what it says of them means nothing.",
             "It never saw a real fault in training: some were made up by moving sensors off their "
             "level.",
+            "One earlier version had been tested, before it was trained long enough (F1 0.40); the "
+            "made-up faults of held-out stretches had shown that too.",
             "More than half of the judged rows are anomalies, so that an alarm at every row has "
             "an F1 of 0.70: look at false and missed alarms.",
         ),

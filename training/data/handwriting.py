@@ -34,6 +34,8 @@ _PICTURES_PER_GROUP = 100
 _LARGEST_TURN, _LARGEST_STRETCH, _LARGEST_SHEAR = math.radians(12), 0.3, 0.25
 _LARGEST_MOVE = 0.7
 """In deviations of the digit's own points."""
+_FEWEST_POINTS = 0.35
+"""The share of its points that the fastest digit keeps."""
 _LARGEST_SHIFT = 2
 """Pixels."""
 
@@ -145,7 +147,10 @@ def strokes(arrays: Named, split: str) -> Items:
 
 
 def slanted(points: Tensor, draw: torch.Generator) -> Tensor:
-    """The same digit by a hand that leans, stretches and begins elsewhere."""
+    """The same digit by a hand that leans, stretches, begins elsewhere and moves faster.
+
+    A faster pen is seen at fewer points; each stroke keeps its first one, and the digit its last.
+    """
     turn, wide, high, shear, x, y = (2 * torch.rand(6, generator=draw) - 1).tolist()
     angle = turn * _LARGEST_TURN
     sine, cosine = math.sin(angle), math.cos(angle)
@@ -157,7 +162,11 @@ def slanted(points: Tensor, draw: torch.Generator) -> Tensor:
     centre, spread = places.mean(dim=0), places.std(dim=0).mean()
     moved = (places - centre) @ (rotation @ stretch).T + centre
     moved = moved + spread * _LARGEST_MOVE * torch.tensor([x, y])
-    return torch.cat([moved, points[:, 2:]], dim=1)
+    share = float(torch.rand((), generator=draw)) * (1 - _FEWEST_POINTS) + _FEWEST_POINTS
+    kept = torch.rand(len(points), generator=draw) < share
+    kept |= points[:, 2] > 0
+    kept[-1] = True
+    return torch.cat([moved, points[:, 2:]], dim=1)[kept]
 
 
 def mnist_rows(config: DataConfig, seed: int) -> LabelledSignals:

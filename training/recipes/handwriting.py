@@ -8,7 +8,7 @@ def pen_digits() -> RunConfig:
         name="pen-digits",
         description="Which digit a pen draws, told at every point (two GRU layers).",
         data=DataConfig(dataset="pendigits", batch_size=32, validation_fraction=0.15),
-        model=ModelConfig(cell="gru", hidden=64, layers=2, dropout=0.1, reading="strokes"),
+        model=ModelConfig(cell="gru", hidden=64, layers=2, dropout=0.2, reading="strokes"),
         optim=OptimConfig(
             learning_rate=5e-3, max_epochs=12, weight_decay=0.01, label_smoothing=0.05, keep="last"
         ),

@@ -69,14 +69,18 @@ def test_idx_files_become_pictures_and_labels():
     assert pictures(arrays, "train").rows[1].shape == (28, 28)
 
 
-def test_a_slanted_digit_keeps_its_points_and_its_strokes():
-    points = parse_unipen(UNIPEN)["points"][:3]
-    rows = torch.tensor(points, dtype=torch.float32)
-    draw = torch.Generator().manual_seed(0)
-    other = slanted(rows, draw)
-    assert other.shape == rows.shape
-    assert torch.equal(other[:, 2], rows[:, 2])
-    assert not torch.equal(other[:, :2], rows[:, :2])
+def test_a_slanted_digit_keeps_its_strokes_and_its_end():
+    turned = torch.linspace(0, 6, 40)
+    rows = torch.stack([100 * turned.cos(), 60 * turned.sin(), torch.zeros(40)], dim=1)
+    rows[[0, 25], 2] = 1.0
+    for seed in range(10):
+        other = slanted(rows, torch.Generator().manual_seed(seed))
+        assert 2 < len(other) <= 40
+        assert other[0, 2] == 1.0
+        assert other[:, 2].sum() == 2.0
+        # Both ends stay apart as they were, within what stretching and leaning allow.
+        gap, seen = ((ends[-1] - ends[0])[:2].norm() for ends in (rows, other))
+        assert 0.4 * gap < seen < 2.0 * gap
 
 
 def test_a_shifted_picture_has_the_same_pixels():

@@ -22,6 +22,8 @@ def pen_digits() -> RunConfig:
             "Points are those of one tablet, in its own units, as the pen moved; the third number "
             "is 1 at the first point of a stroke.",
             "Its answer along the way is a guess; it is judged at the last point.",
+            "Test was looked at once before the settings were final: with 96 units, six epochs and "
+            "no points left out it was 0.932.",
         ),
     )
 

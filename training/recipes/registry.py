@@ -19,6 +19,7 @@ from training.recipes.tiny import (
     tiny_waves,
     tiny_wear,
 )
+from training.recipes.tiny_cells import tiny_cho, tiny_min_gru, tiny_min_lstm, tiny_vanilla
 
 Recipe = Callable[[], RunConfig]
 
@@ -40,6 +41,10 @@ _RECIPES: tuple[Recipe, ...] = (
     tiny_waves,
     tiny_wear,
     tiny_oddities,
+    tiny_vanilla,
+    tiny_cho,
+    tiny_min_gru,
+    tiny_min_lstm,
 )
 
 

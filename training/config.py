@@ -9,6 +9,7 @@ Cell = Literal["rnn_tanh", "rnn_relu", "lstm", "gru", "gru_cho", "min_gru", "min
 """`training/NETWORKS.md` has the equations of each."""
 Combine = Literal["concat", "sum", "mean"]
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
+Reading = Literal["plain", "differences", "strokes", "skeleton", "spectrum", "baseline"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,8 @@ class DataConfig:
     """First steps of a window that carry no loss: the model has not seen enough yet."""
     validation_fraction: float = 0.1
     """The part of the training split that is held out, where the data has no split of its own."""
+    looks: int = 1
+    """How often an epoch comes back to an item that is another one each time."""
     min_frequency: int = 1
     """A word seen less often in the training text becomes `[UNK]`."""
 
@@ -44,6 +47,12 @@ class ModelConfig:
     """Chance that a token is replaced by the unknown one, in training only."""
     recent_steps: int = 0
     """Last rows of the series that a forecaster keeps beside its recurrent state."""
+    reading: Reading = "plain"
+    """How a row of numbers is read: scaled; with its difference from the row before; the same
+    with the direction of the first two; with joints seen from the first one; as a frame of
+    samples, by its spectrum; or in deviations from what its own sequence began with."""
+    baseline_steps: int = 0
+    """First rows of a sequence that are taken for its normal state."""
     combine: Combine = "concat"
     """What becomes of both directions' outputs in every layer, where there are two."""
     residual: bool = False

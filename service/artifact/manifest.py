@@ -35,9 +35,11 @@ class _Model(BaseModel):
 class Task(StrEnum):
     """What a model's numbers mean."""
 
+    ANOMALY = "anomaly"
     CLASSIFICATION = "classification"
     FORECASTING = "forecasting"
     LANGUAGE_MODELING = "language_modeling"
+    REGRESSION = "regression"
 
 
 class TensorSpec(_Model):
@@ -168,6 +170,23 @@ class ForecastingOutput(_Model):
     step_seconds: float | None = None
 
 
+class AnomalyOutput(_Model):
+    """`score [batch, time, 1]`: at every step, how odd it is; an anomaly above the threshold."""
+
+    task: Literal[Task.ANOMALY] = Task.ANOMALY
+    score: str = "score"
+    threshold: float
+
+
+class RegressionOutput(_Model):
+    """`value [batch, time, 1]`: the number that is asked for at every step; the last counts."""
+
+    task: Literal[Task.REGRESSION] = Task.REGRESSION
+    value: str = "value"
+    name: str
+    unit: str = ""
+
+
 class SamplingDefaults(_Model):
     """What generation uses where a request is silent."""
 
@@ -189,7 +208,11 @@ class LanguageModelingOutput(_Model):
 
 
 Output = Annotated[
-    ClassificationOutput | ForecastingOutput | LanguageModelingOutput,
+    AnomalyOutput
+    | ClassificationOutput
+    | ForecastingOutput
+    | LanguageModelingOutput
+    | RegressionOutput,
     Field(discriminator="task"),
 ]
 
@@ -316,7 +339,7 @@ class Manifest(_Model):
 
 
 def _needed_output(
-    output: ClassificationOutput | ForecastingOutput | LanguageModelingOutput,
+    output: Output,
     *,
     causal: bool,
     input: TextInput | NumericInput,  # noqa: A002 - the manifest's own word
@@ -328,6 +351,10 @@ def _needed_output(
             return output.logits, ("batch", "time", classes) if causal else ("batch", classes)
         case ForecastingOutput():
             return output.forecast, ("batch", "time", output.horizon, len(output.targets))
+        case AnomalyOutput():
+            return output.score, ("batch", "time", 1)
+        case RegressionOutput():
+            return output.value, ("batch", "time", 1)
         case LanguageModelingOutput():
             if not causal or not isinstance(input, TextInput):
                 raise ValueError("a language model is causal and reads text")

@@ -9,19 +9,24 @@ from numpy.typing import NDArray
 
 from service.artifact.labels import softmax
 from service.artifact.manifest import (
+    AnomalyOutput,
     ClassificationOutput,
     ForecastingOutput,
     LanguageModelingOutput,
     NumericInput,
+    RegressionOutput,
     TextInput,
 )
 from service.artifact.text import Text
+from service.dataplane.series import ReadSeries
 from service.dataplane.types import (
+    Anomalies,
     Call,
     Classification,
     Forecast,
     Likelihood,
     Prediction,
+    Regression,
     SequenceInput,
 )
 from service.engine.collector import Collector
@@ -109,10 +114,14 @@ def row_of(model: ServedModel, steps: NDArray[Any], state: SessionState, *, raw:
             inputs = state.context(steps)[:-1]
             continuation = Score(per_step, logits=logits, targets=steps, keep=raw)
             return Row(inputs, state.tensors, continuation)
+        case AnomalyOutput(score=score):
+            return Row(steps, state.tensors, ReadSeries(per_step, output=score, keep=raw))
         case ClassificationOutput(logits=logits):
             wanted = Wanted(logits, softmax)
         case ForecastingOutput(forecast=forecast):
             wanted = Wanted(forecast, np.asarray)
+        case RegressionOutput(value=value):
+            wanted = Wanted(value, np.asarray)
     return Row(steps, state.tensors, Read(per_step, wanted=wanted, keep=raw))
 
 
@@ -140,12 +149,19 @@ def state_after(finished: Finished, steps: NDArray[Any], before: SessionState) -
 def prediction_of(model: ServedModel, finished: Finished, steps: NDArray[Any]) -> Prediction:
     """The answer in the task's own terms, for the sequence that `steps` was."""
     match model.manifest.output:
+        case AnomalyOutput(threshold=threshold):
+            assert finished.answer is not None, "its rows keep every score"
+            scores = finished.answer[:, 0]
+            answer = Anomalies(scores, scores > threshold)
         case ClassificationOutput(labels=labels):
             assert finished.answer is not None, "it was wanted"
             answer = Classification(labels, finished.answer)
         case ForecastingOutput():
             assert finished.answer is not None, "it was wanted"
             answer = Forecast(finished.answer)
+        case RegressionOutput(unit=unit):
+            assert finished.answer is not None, "it was wanted"
+            answer = Regression(float(finished.answer[0]), unit)
         case LanguageModelingOutput():
             assert model.text is not None, "a language model has a tokenizer"
             assert finished.token_log_likelihoods is not None, "its rows are scored"

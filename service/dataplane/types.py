@@ -77,6 +77,21 @@ class Forecast(msgspec.Struct, frozen=True):
     """`[horizon, targets]`, in the units of the manifest, for the steps after the last one."""
 
 
+class Anomalies(msgspec.Struct, frozen=True):
+    """Of every step of the sequence or chunk."""
+
+    scores: NDArray[np.float32]
+    """`[time]`"""
+    anomalies: NDArray[np.bool_]
+    """`[time]`: whether the score is above the model's threshold."""
+
+
+class Regression(msgspec.Struct, frozen=True):
+    value: float
+    """At the last step."""
+    unit: str
+
+
 class Likelihood(msgspec.Struct, frozen=True):
     """How likely the model finds a text, in nats."""
 
@@ -86,6 +101,8 @@ class Likelihood(msgspec.Struct, frozen=True):
     token_log_likelihoods: NDArray[np.float64]
 
 
+Answer = Anomalies | Classification | Forecast | Likelihood | Regression
+
 _BYTES_PER_STEP = 80
 """A token's text and its log likelihood."""
 _BYTES_PER_PREDICTION = 4096
@@ -94,7 +111,7 @@ _BYTES_PER_PREDICTION = 4096
 class Prediction(msgspec.Struct, frozen=True):
     """One sequence's answer in its task's terms; `outputs` are the raw tensors, if asked for."""
 
-    answer: Classification | Forecast | Likelihood
+    answer: Answer
     steps: int
     outputs: dict[str, NDArray[np.float32]] | None = None
 

@@ -10,7 +10,14 @@ from numpy.typing import NDArray
 
 from service.artifact.artifact import Artifact, load_artifact
 from service.artifact.labels import softmax
-from service.artifact.manifest import ForecastingOutput, GraphSpec
+from service.artifact.manifest import (
+    AnomalyOutput,
+    ClassificationOutput,
+    ForecastingOutput,
+    GraphSpec,
+    LanguageModelingOutput,
+    RegressionOutput,
+)
 from service.registry.form import choose_form
 from service.runtime.session import RuntimeConfig
 from tests.load.drive import Answer, Answers
@@ -50,8 +57,13 @@ class Reference:
 
     @property
     def answer_name(self) -> str:
-        output = self.manifest.output
-        return output.forecast if isinstance(output, ForecastingOutput) else output.logits
+        match self.manifest.output:
+            case ForecastingOutput(forecast=name) | AnomalyOutput(score=name):
+                return name
+            case RegressionOutput(value=name):
+                return name
+            case ClassificationOutput(logits=name) | LanguageModelingOutput(logits=name):
+                return name
 
     def run(self, inputs: NDArray[Any]) -> NDArray[np.float32]:
         """The answer's tensor for one row from the zero state, `[time, ...]` or `[...]`."""

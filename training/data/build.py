@@ -3,20 +3,46 @@
 from collections.abc import Callable, Mapping
 
 from training.config import DataConfig
+from training.data.anomalies import AnomalyData, skab
+from training.data.faults import cmapss, cwru
+from training.data.finance import acl18
+from training.data.handwriting import mnist_rows, pendigits
 from training.data.language import LanguageData, tiny_shakespeare
+from training.data.motion import natops, utkinect
 from training.data.questions import LabelledTexts, trec
-from training.data.synthetic import generated_questions, generated_series, generated_text
+from training.data.signals import LabelledSignals, MeasuredSignals
+from training.data.synthetic import (
+    generated_oddities,
+    generated_questions,
+    generated_series,
+    generated_text,
+    generated_waves,
+    generated_wear,
+)
 from training.data.timeseries import SeriesData, etth1
 
-AnyData = LanguageData | LabelledTexts | SeriesData
+AnyData = (
+    LanguageData | LabelledTexts | SeriesData | LabelledSignals | MeasuredSignals | AnomalyData
+)
 
 _LOADERS: Mapping[str, Callable[[DataConfig, int], AnyData]] = {
     "tinyshakespeare": tiny_shakespeare,
     "trec": trec,
     "etth1": etth1,
+    "cmapss-fd001": cmapss,
+    "cwru": cwru,
+    "skab": skab,
+    "acl18": acl18,
+    "pendigits": pendigits,
+    "mnist-rows": mnist_rows,
+    "utkinect": utkinect,
+    "natops": natops,
     "generated-text": generated_text,
     "generated-questions": generated_questions,
     "generated-series": generated_series,
+    "generated-oddities": generated_oddities,
+    "generated-waves": generated_waves,
+    "generated-wear": generated_wear,
 }
 
 

@@ -8,10 +8,15 @@ import lzma
 import os
 import tempfile
 import urllib.request
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 _TIMEOUT_SECONDS = 60.0
+
+
+Fetch = Callable[[str], bytes]
+"""A URL's content."""
 
 
 class DataError(Exception):
@@ -26,8 +31,10 @@ class Origin:
     """Below the data folder and below the cache, where it lies compressed with xz."""
     url: str
     sha256: str
-    """Of the text as the origin serves it."""
+    """Of the text as the origin serves it, or as it is made of that."""
     encoding: str = "utf-8"
+    convert: Callable[[Fetch], bytes] | None = None
+    """Makes the text of what lies at and below `url`; None: it is the content itself."""
 
 
 def read_text(origin: Origin) -> str:
@@ -55,13 +62,17 @@ def _data_folder() -> Path | None:
 
 def _download(origin: Origin) -> bytes:
     try:
-        with urllib.request.urlopen(origin.url, timeout=_TIMEOUT_SECONDS) as response:
-            return response.read()
+        return fetch(origin.url) if origin.convert is None else origin.convert(fetch)
     except OSError as error:
         raise DataError(
             f"{origin.path} is neither in RECUR_DATA_DIR nor in {cache_folder()}, "
             f"and {origin.url} cannot be read: {error}"
         ) from error
+
+
+def fetch(url: str) -> bytes:
+    with urllib.request.urlopen(url, timeout=_TIMEOUT_SECONDS) as response:
+        return response.read()
 
 
 def _checked(data: bytes, origin: Origin, *, where: str) -> str:

@@ -4,11 +4,24 @@ import math
 import random
 
 import numpy as np
+import torch
+from torch import Tensor
 
+from service.artifact.scaling import Scaling
 from training.config import DataConfig
+from training.data.anomalies import AnomalyData, Experiment, Recorded, experiments_to_learn
 from training.data.batches import DataFacts
 from training.data.language import LanguageData, split_text
 from training.data.questions import Labelled, LabelledTexts, split_texts
+from training.data.signals import (
+    Items,
+    LabelledSignals,
+    MeasuredSignals,
+    Signals,
+    counted,
+    scaling_of,
+    split_items,
+)
 from training.data.timeseries import SeriesData, Table, split_table
 
 _SUBJECTS = ("the cat", "the dog", "a bird", "one fox")
@@ -52,6 +65,75 @@ def generated_series(config: DataConfig, seed: int) -> SeriesData:
     table = Table(("first", "second"), ("", ""), 3600.0, values)
     facts = _facts("generated waves")
     return split_table(table, (400, 500, 600), horizon=4, facts=facts, config=config, seed=seed)
+
+
+def generated_waves(config: DataConfig, seed: int) -> LabelledSignals:
+    """A slow or a fast wave, of differing length and phase."""
+    draw = torch.Generator().manual_seed(seed)
+    labels = ("slow", "fast")
+    items = [(_wave(0.2 + 0.4 * (at % 2), draw), torch.tensor(at % 2)) for at in range(120)]
+    learn, test = _items(items[:80]), _items(items[80:])
+    split = split_items(learn, test, fraction=config.validation_fraction, seed=seed)
+    return LabelledSignals(
+        facts=counted(_facts("generated waves"), split, "waves"),
+        signals=Signals(("height", "tilt"), ("m", ""), scaling_of(split.learned)),
+        split=split,
+        config=config,
+        seed=seed,
+        augment=None,
+        labels=labels,
+    )
+
+
+def generated_wear(config: DataConfig, seed: int) -> MeasuredSignals:
+    """A reading that grows until the end, which comes after 20 to 39 steps."""
+    draw = torch.Generator().manual_seed(seed)
+    items: list[tuple[Tensor, Tensor]] = []
+    for at in range(60):
+        left = torch.arange(20 + at % 20).flip(0).float()
+        grown = torch.stack([10 - 0.2 * left, torch.rand(len(left), generator=draw)], dim=1)
+        items.append((grown, left))
+    tested = [(rows[:12], left[:12]) for rows, left in items[40:]]
+    learn, test = _items(items[:40]), _items(tested)
+    split = split_items(learn, test, fraction=config.validation_fraction, seed=seed)
+    return MeasuredSignals(
+        facts=counted(_facts("generated wear"), split, "parts"),
+        signals=Signals(("wear", "noise"), ("mm", ""), scaling_of(split.learned)),
+        split=split,
+        config=config,
+        seed=seed,
+        augment=None,
+        name="remaining_life",
+        unit="steps",
+        outputs=Scaling(mean=(20.0,), deviation=(10.0,)),
+        cap=40.0,
+    )
+
+
+def generated_oddities(config: DataConfig, seed: int) -> AnomalyData:
+    """Two noisy sensors at rest; in every second experiment both leave their level."""
+    draw = torch.Generator().manual_seed(seed)
+    experiments: list[Experiment] = []
+    for at in range(12):
+        rows = torch.randn(120, 2, generator=draw) + torch.tensor([5.0, -1.0])
+        odd = torch.zeros(120)
+        if at % 2:
+            odd[80:110] = 1
+        experiments.append(Experiment(f"{at}", rows + 4 * odd.unsqueeze(1), odd))
+    recorded = Recorded(("first", "second"), ("V", "A"), num_normal=40)
+    facts = _facts("generated oddities")
+    return experiments_to_learn(experiments, recorded, facts=facts, config=config, seed=seed)
+
+
+def _wave(pace: float, draw: torch.Generator) -> Tensor:
+    steps = int(torch.randint(10, 30, (), generator=draw))
+    angles = torch.rand((), generator=draw) * math.tau + pace * torch.arange(steps)
+    return torch.stack([3 * angles.sin() + 1, angles.cos()], dim=1)
+
+
+def _items(items: list[tuple[Tensor, Tensor]]) -> Items:
+    rows, targets = zip(*items, strict=True)
+    return Items(rows, targets, range(len(items)))
 
 
 def _facts(title: str) -> DataFacts:

@@ -1,14 +1,18 @@
 """A graph is evaluated as its data asks, through ONNX Runtime: what is served is measured."""
 
 from training.config import RunConfig
+from training.data.anomalies import AnomalyData
 from training.data.build import AnyData
 from training.data.language import LanguageData
 from training.data.questions import LabelledTexts
+from training.data.signals import LabelledSignals, MeasuredSignals
 from training.data.timeseries import SeriesData
+from training.evaluation.anomalies import evaluate_anomalies
 from training.evaluation.classification import evaluate_classification
 from training.evaluation.evaluation import Evaluation
 from training.evaluation.forecasting import evaluate_forecasting
 from training.evaluation.language import evaluate_language
+from training.evaluation.signals import evaluate_labelled, evaluate_measured
 from training.runner import Runner
 
 
@@ -22,3 +26,9 @@ def evaluate(config: RunConfig, data: AnyData, runner: Runner) -> Evaluation:
             return evaluate_classification(data, runner, reference=reference)
         case SeriesData():
             return evaluate_forecasting(data, runner, reference=reference)
+        case LabelledSignals():
+            return evaluate_labelled(data, runner, reference=reference)
+        case MeasuredSignals():
+            return evaluate_measured(data, runner, reference=reference)
+        case AnomalyData():
+            return evaluate_anomalies(data, runner, reference=reference)

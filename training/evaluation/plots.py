@@ -57,14 +57,16 @@ def surprise_picture(characters: Sequence[str], nats: NDArray[np.float64]) -> by
 
 
 def confusion_picture(counts: NDArray[np.int64], labels: Sequence[str]) -> bytes:
-    figure = Figure(figsize=(4.8, 4.2), layout="constrained")
+    side = 2.4 + 0.4 * max(len(labels), 6)
+    figure = Figure(figsize=(side, side - 0.6), layout="constrained")
     axes = figure.subplots()
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for (row, column), count in np.ndenumerate(counts):
         colour = "white" if shares[row, column] > 0.5 else "black"
         axes.text(column, row, str(count), ha="center", va="center", color=colour)
-    axes.set_xticks(range(len(labels)), labels)
+    long = max(len(label) for label in labels) > 4
+    axes.set_xticks(range(len(labels)), labels, rotation=90 if long else 0)
     axes.set_yticks(range(len(labels)), labels)
     axes.set_xlabel("the model's label")
     axes.set_ylabel("the label")
@@ -84,6 +86,55 @@ def forecast_picture(forecasts: Sequence[Forecast], label: str) -> bytes:
         axes.set_xlabel("steps from the forecast")
     figure.axes[0].set_ylabel(label)
     figure.axes[0].legend(frameon=False, fontsize=8)
+    return _png(figure)
+
+
+def timeline_picture(
+    rows: NDArray[np.float32],
+    scores: NDArray[np.float32],
+    odd: NDArray[np.bool_],
+    *,
+    threshold: float,
+    num_normal: int,
+) -> bytes:
+    """Standard scores of the sensors above, the score of oddness below, anomalies shaded."""
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    upper, lower = figure.subplots(2, 1, sharex=True)
+    known = rows[:num_normal]
+    upper.plot((rows - known.mean(axis=0)) / (known.std(axis=0) + 1e-6), linewidth=0.5)
+    upper.set_ylim(-8, 8)
+    upper.set_ylabel("sensors, deviations")
+    lower.plot(scores, color=_ORANGE)
+    lower.axhline(threshold, color=_GREY, linewidth=0.8)
+    lower.axvline(num_normal, color=_GREY, linewidth=0.8)
+    lower.set_ylabel("score")
+    lower.set_xlabel("row")
+    for axes in (upper, lower):
+        low, high = axes.get_ylim()
+        axes.fill_between(np.arange(len(odd)), low, high, where=odd, color=_BLUE, alpha=0.15)
+        axes.set_ylim(low, high)
+    return _png(figure)
+
+
+def told_picture(
+    told: NDArray[np.float32],
+    truth: NDArray[np.float32],
+    *,
+    along: tuple[NDArray[np.float32], NDArray[np.float32]],
+    label: str,
+) -> bytes:
+    """Told and true values of all items in order of the truth, and of one item step by step."""
+    figure = Figure(figsize=(10, 3.2), layout="constrained")
+    left, right = figure.subplots(1, 2, sharey=True)
+    order = np.argsort(truth, kind="stable")
+    left.plot(truth[order], color=_BLUE, label="came")
+    left.plot(told[order], color=_ORANGE, marker=".", linestyle="none", label="told")
+    left.set_xlabel("test item, in order")
+    right.plot(along[1], color=_BLUE)
+    right.plot(along[0], color=_ORANGE)
+    right.set_xlabel("step")
+    left.set_ylabel(label)
+    left.legend(frameon=False, fontsize=8)
     return _png(figure)
 
 

@@ -7,19 +7,23 @@ from numpy.typing import NDArray
 
 from service.artifact.artifact import ProbeData
 from service.artifact.manifest import (
+    AnomalyOutput,
     ClassificationOutput,
     ForecastingOutput,
     Input,
     LanguageModelingOutput,
     NumericInput,
     Output,
+    RegressionOutput,
     SamplingDefaults,
     TextInput,
 )
+from training.data.anomalies import ODD_ABOVE, AnomalyData
 from training.data.batches import pad
 from training.data.build import AnyData
 from training.data.language import LanguageData
 from training.data.questions import LabelledTexts
+from training.data.signals import LabelledSignals, MeasuredSignals, Signals
 from training.data.timeseries import SeriesData
 from training.data.tokens import start_token
 from training.runner import Array, Runner
@@ -62,6 +66,16 @@ def meaning(data: AnyData) -> Meaning:
             )
             numbers = NumericInput(features=table.features, units=table.units, scaling=data.scaling)
             return Meaning(numbers, forecast, None)
+        case LabelledSignals(signals=signals, labels=labels):
+            return Meaning(_numbers(signals), ClassificationOutput(labels=labels), None)
+        case AnomalyData(signals=signals):
+            return Meaning(_numbers(signals), AnomalyOutput(threshold=ODD_ABOVE), None)
+        case MeasuredSignals(signals=signals, name=name, unit=unit):
+            return Meaning(_numbers(signals), RegressionOutput(name=name, unit=unit), None)
+
+
+def _numbers(signals: Signals) -> NumericInput:
+    return NumericInput(features=signals.features, units=signals.units, scaling=signals.scaling)
 
 
 def probe(data: AnyData, runner: Runner) -> ProbeData:
@@ -81,4 +95,10 @@ def _probe_rows(data: AnyData) -> tuple[Array, NDArray[np.int32]]:
         case SeriesData():
             series = data.test().inputs[0]
             rows = [series[10 * i : 10 * i + n] for i, n in enumerate(_PROBE_STEPS)]
+        case AnomalyData(tested=tested):
+            whole = [one.rows for one in tested[: len(_PROBE_STEPS)]]
+            rows = [steps[:n] for steps, n in zip(whole, _PROBE_STEPS, strict=True)]
+        case LabelledSignals(split=split) | MeasuredSignals(split=split):
+            whole = split.tested.rows[: len(_PROBE_STEPS)]
+            rows = [steps[:n] for steps, n in zip(whole, _PROBE_STEPS, strict=True)]
     return pad(rows).numpy(), np.array([len(row) for row in rows], np.int32)

@@ -25,10 +25,12 @@ from training.export.claims import (
     run,
 )
 from training.export.draft import graph_inputs, graph_outputs
-from training.export.graph import Graph, Network
+from training.export.graph import Graph
+from training.export.networks import Network
 from training.export.weights import OPERATORS
 from training.nn.models import Forecaster, LanguageModel, SequenceClassifier
 from training.nn.recurrent import RecurrentStack
+from training.nn.signals import SignalNetwork
 from training.runner import Array, Ran, Runner
 
 ONNX_EQUALS_TORCH = "onnx_equals_torch"
@@ -113,7 +115,7 @@ def _values(network: Network, draw: np.random.Generator, shape: tuple[int, ...])
     match network:
         case LanguageModel() | SequenceClassifier():
             return draw.integers(0, network.embedding.num_embeddings, shape)
-        case Forecaster():
+        case Forecaster() | SignalNetwork():
             mean, deviation = network.mean.numpy(), network.deviation.numpy()
             values = draw.normal(mean, deviation, (*shape, network.num_features))
         case _:

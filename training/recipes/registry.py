@@ -3,10 +3,22 @@
 from collections.abc import Callable
 
 from training.config import RunConfig
+from training.recipes.anomalies import water_circuit
 from training.recipes.char_lm import char_lm
+from training.recipes.faults import bearing_fault, turbofan_life
+from training.recipes.finance import stock_movement
+from training.recipes.handwriting import mnist_rows, pen_digits
+from training.recipes.motion import aircraft_signal, body_action
 from training.recipes.oil_temperature import oil_temperature
 from training.recipes.question_type import question_type
-from training.recipes.tiny import tiny_language, tiny_questions, tiny_series
+from training.recipes.tiny import (
+    tiny_language,
+    tiny_oddities,
+    tiny_questions,
+    tiny_series,
+    tiny_waves,
+    tiny_wear,
+)
 from training.recipes.tiny_cells import tiny_cho, tiny_min_gru, tiny_min_lstm, tiny_vanilla
 
 Recipe = Callable[[], RunConfig]
@@ -15,9 +27,20 @@ _RECIPES: tuple[Recipe, ...] = (
     char_lm,
     question_type,
     oil_temperature,
+    turbofan_life,
+    bearing_fault,
+    water_circuit,
+    pen_digits,
+    mnist_rows,
+    body_action,
+    aircraft_signal,
+    stock_movement,
     tiny_language,
     tiny_questions,
     tiny_series,
+    tiny_waves,
+    tiny_wear,
+    tiny_oddities,
     tiny_vanilla,
     tiny_cho,
     tiny_min_gru,

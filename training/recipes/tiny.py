@@ -31,3 +31,33 @@ def tiny_series() -> RunConfig:
         model=ModelConfig(cell="gru", hidden=8, dropout=0.1, recent_steps=24),
         optim=OptimConfig(learning_rate=1e-2, max_epochs=3),
     )
+
+
+def tiny_waves() -> RunConfig:
+    return RunConfig(
+        name="tiny-waves",
+        description="Whether a generated wave is slow or fast, told at every step.",
+        data=DataConfig("generated-waves", batch_size=8),
+        model=ModelConfig(cell="gru", hidden=8, dropout=0.1, reading="differences"),
+        optim=OptimConfig(learning_rate=2e-2, max_epochs=3),
+    )
+
+
+def tiny_wear() -> RunConfig:
+    return RunConfig(
+        name="tiny-wear",
+        description="How many steps a generated part has left.",
+        data=DataConfig("generated-wear", batch_size=8),
+        model=ModelConfig(cell="lstm", hidden=8),
+        optim=OptimConfig(learning_rate=2e-2, max_epochs=3),
+    )
+
+
+def tiny_oddities() -> RunConfig:
+    return RunConfig(
+        name="tiny-oddities",
+        description="Whether two generated sensors have left their level.",
+        data=DataConfig("generated-oddities", batch_size=8, looks=2),
+        model=ModelConfig(cell="gru", hidden=8, reading="baseline", baseline_steps=40),
+        optim=OptimConfig(learning_rate=2e-2, max_epochs=3),
+    )

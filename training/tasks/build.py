@@ -1,17 +1,29 @@
 """The task and the network that a kind of data asks for."""
 
+from service.artifact.scaling import Scaling
 from training.config import RunConfig
+from training.data.anomalies import AnomalyData
 from training.data.build import AnyData
 from training.data.language import LanguageData
 from training.data.questions import LabelledTexts
+from training.data.signals import LabelledSignals, MeasuredSignals
 from training.data.timeseries import SeriesData
 from training.data.tokens import UNKNOWN_ID
 from training.nn.models import Forecaster, LanguageModel, SequenceClassifier
+from training.nn.signals import SignalNetwork
 from training.tasks.classification import Classification
 from training.tasks.forecasting import Forecasting
 from training.tasks.language_modeling import LanguageModeling
+from training.tasks.signals import SignalAnomaly, SignalClassification, SignalRegression
 
-AnyTask = LanguageModeling | Classification | Forecasting
+AnyTask = (
+    LanguageModeling
+    | Classification
+    | Forecasting
+    | SignalClassification
+    | SignalRegression
+    | SignalAnomaly
+)
 
 
 def build(config: RunConfig, data: AnyData) -> AnyTask:
@@ -26,3 +38,20 @@ def build(config: RunConfig, data: AnyData) -> AnyTask:
             return Classification(network, config, data.class_of_kind)
         case SeriesData():
             return Forecasting(Forecaster(config.model, data.scaling, data.horizon), config)
+        case LabelledSignals(signals=signals, labels=labels):
+            plain = Scaling(mean=(0.0,) * len(labels), deviation=(1.0,) * len(labels))
+            network = SignalNetwork(
+                config.model, signals.scaling, plain, paces=data.paces, name="logits"
+            )
+            return SignalClassification(network, config)
+        case MeasuredSignals(signals=signals, outputs=outputs):
+            network = SignalNetwork(
+                config.model, signals.scaling, outputs, paces=data.paces, name="value"
+            )
+            return SignalRegression(network, config)
+        case AnomalyData(signals=signals):
+            plain = Scaling(mean=(0.0,), deviation=(1.0,))
+            network = SignalNetwork(
+                config.model, signals.scaling, plain, paces=data.paces, name="score"
+            )
+            return SignalAnomaly(network, config)

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.dataplane.types import (
+    Anomalies,
     Chunk,
     Classification,
     Feed,
@@ -22,6 +23,7 @@ from service.dataplane.types import (
     Likelihood,
     Prediction,
     Predictions,
+    Regression,
     StepReply,
 )
 from service.errors import InvalidInput, MalformedRequest, RecurError
@@ -43,11 +45,12 @@ STEPS = (
     "`deadline_ms`."
 )
 PREDICTIONS = (
-    "Tensors, one row a sequence: `forecast`; or `probabilities` (their labels are in the "
-    "metadata); or `log_likelihood` and `perplexity`. `steps`, those of each sequence. `failed` "
-    "where one did: its row is NaN, its error is in the metadata's `errors`, by its place. Of all "
-    "sequences, one after the other, with their lengths in `NAME.lengths`: "
-    "`token_log_likelihoods`, and with `raw` each `outputs.NAME`."
+    "Tensors, one row a sequence: `forecast`; or `value`; or `probabilities` (their labels are in "
+    "the metadata); or `log_likelihood` and `perplexity`. `steps`, those of each sequence. "
+    "`failed` where one did: its row is NaN, its error is in the metadata's `errors`, by its "
+    "place. Of all sequences, one after the other, with their lengths in `NAME.lengths`: "
+    "`token_log_likelihoods`; or `scores` and `anomalies` of every step; and with `raw` each "
+    "`outputs.NAME`."
 )
 FEEDS = (
     "As of predictions, and `step`, `expires_at` (seconds since the epoch) and `replayed` of each "
@@ -204,10 +207,14 @@ def _answers(rows: Sequence[Prediction | RecurError], metadata: dict[str, str]) 
 def _columns(row: Prediction) -> dict[str, NDArray[Any]]:
     """Of the same shape for every sequence of a model."""
     match row.answer:
+        case Anomalies():
+            return {}
         case Classification(probabilities=probabilities):
             return {"probabilities": probabilities}
         case Forecast(forecast=forecast):
             return {"forecast": forecast}
+        case Regression(value=value):
+            return {"value": np.array(value)}
         case Likelihood(log_likelihood=log_likelihood, perplexity=perplexity):
             return {"log_likelihood": np.array(log_likelihood), "perplexity": np.array(perplexity)}
 
@@ -217,6 +224,8 @@ def _ragged(row: Prediction) -> dict[str, NDArray[Any]]:
     ragged: dict[str, NDArray[Any]] = {
         f"outputs.{name}": np.atleast_1d(array) for name, array in (row.outputs or {}).items()
     }
+    if isinstance(row.answer, Anomalies):
+        ragged |= {"scores": row.answer.scores, "anomalies": row.answer.anomalies}
     if isinstance(row.answer, Likelihood):
         ragged["token_log_likelihoods"] = row.answer.token_log_likelihoods
     return ragged

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from typing import Any, assert_never
 
 from service.dataplane.types import (
+    Anomalies,
+    Answer,
     Choice,
     Chunk,
     Classification,
@@ -16,6 +18,7 @@ from service.dataplane.types import (
     ModelInfo,
     Prediction,
     Predictions,
+    Regression,
     SessionInfo,
     StepReply,
     TextPiece,
@@ -154,12 +157,16 @@ def model(info: ModelInfo) -> dict[str, Any]:
     }
 
 
-def _answer(answer: Classification | Forecast | Likelihood) -> dict[str, Any]:
+def _answer(answer: Answer) -> dict[str, Any]:
     match answer:
+        case Anomalies():
+            return {"scores": answer.scores, "anomalies": answer.anomalies}
         case Classification():
             return {"label": answer.label, "probabilities": answer.named}
         case Forecast():
             return {"forecast": answer.forecast}
+        case Regression():
+            return {"value": answer.value, "unit": answer.unit}
         case Likelihood():
             return {
                 "log_likelihood": answer.log_likelihood,

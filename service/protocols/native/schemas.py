@@ -132,6 +132,10 @@ class Prediction(msgspec.Struct, omit_defaults=True):
     forecast: Annotated[list[list[float]], Meta(description="[horizon][targets]")] | UnsetType = (
         UNSET
     )
+    scores: Annotated[list[float], Meta(description="[time]")] | UnsetType = UNSET
+    anomalies: Annotated[list[bool], Meta(description="[time]")] | UnsetType = UNSET
+    value: float | UnsetType = UNSET
+    unit: str | UnsetType = UNSET
     log_likelihood: float | UnsetType = UNSET
     perplexity: float | UnsetType = UNSET
     tokens: list[str] | UnsetType = UNSET

@@ -10,10 +10,12 @@ from numpy.typing import NDArray
 
 from service.artifact.labels import log_softmax, softmax
 from service.artifact.manifest import (
+    AnomalyOutput,
     ClassificationOutput,
     ForecastingOutput,
     LanguageModelingOutput,
     NumericInput,
+    RegressionOutput,
     TextInput,
 )
 from service.engine.generation import choice_seed
@@ -108,8 +110,10 @@ class Model:
             case ClassificationOutput():
                 logits = self._reference.run(inputs)
                 return list(softmax(logits[ends - 1] if self.manifest.causal else logits[None]))
-            case ForecastingOutput():
+            case ForecastingOutput() | RegressionOutput():
                 return list(self._reference.run(inputs)[ends - 1].astype(np.float64))
+            case AnomalyOutput():
+                return np.split(self._reference.run(inputs)[:, 0].astype(np.float64), ends[:-1])
 
     def _seen(self, prediction: Any) -> NDArray[np.float64]:
         match self.manifest.output:
@@ -119,6 +123,10 @@ class Model:
                 return np.array([prediction["probabilities"][label] for label in labels])
             case ForecastingOutput():
                 return np.array(prediction["forecast"])
+            case RegressionOutput():
+                return np.array([prediction["value"]])
+            case AnomalyOutput():
+                return np.array(prediction["scores"])
 
     def _compare(self, seen: NDArray[np.float64], expected: NDArray[np.float64]) -> None:
         if seen.shape != expected.shape:

@@ -1,0 +1,119 @@
+"""The graph of a `SignalNetwork`: how rows are read, the recurrent layers, and a linear head."""
+
+import numpy as np
+from torch import Tensor
+
+from service.artifact.manifest import GraphSpec, StateSpec, TensorSpec
+from training.export.baseline import add_baseline, add_last_row
+from training.export.draft import Draft
+from training.export.graph import Graph
+from training.export.recurrent import LENGTHS, MODEL_FILE, add_stack, state_specs
+from training.nn.signals import LEAST_LEVEL, SignalNetwork
+
+
+def signal_graph(network: SignalNetwork) -> Graph:
+    features, outputs = network.num_features, network.head.out_features
+    spec = GraphSpec(
+        file=MODEL_FILE,
+        inputs=(TensorSpec(name="values", dtype="float32", shape=("batch", "time", features)),),
+        lengths=LENGTHS,
+        outputs=(TensorSpec(name=network.name, dtype="float32", shape=("batch", "time", outputs)),),
+        state=(*state_specs(network.stack), *_kept(network)),
+    )
+    draft = Draft()
+    read = _add_reading(draft, network)  # [time, batch, read]
+    steps = add_stack(draft, network.stack, read)
+    _add_head(draft, steps, network)
+    draft.transpose("answers", network.name, (1, 0, 2))
+    return Graph(draft.finish(spec), spec)
+
+
+def _kept(network: SignalNetwork) -> tuple[StateSpec, ...]:
+    features = network.num_features
+    sizes: dict[str, int] = {}
+    if network.keeps_row:
+        sizes = {"row": features}
+    elif network.reading == "baseline":
+        sizes = {"counted": 1, "sums": features, "squares": features}
+    return tuple(
+        StateSpec(input=f"{name}_in", output=f"{name}_out", shape=(1, "batch", size), batch_axis=1)
+        for name, size in sizes.items()
+    )
+
+
+def _add_reading(draft: Draft, network: SignalNetwork) -> str:
+    mean = draft.constant("mean", _array(network.mean))
+    deviation = draft.constant("deviation", _array(network.deviation))
+    centred = draft.add("Sub", ["values", mean], "centred")
+    scaled = draft.add("Div", [centred, deviation], "scaled_by_batch")
+    scaled = draft.transpose(scaled, "scaled", (1, 0, 2))  # [time, batch, features]
+    match network.reading:
+        case "plain":
+            return scaled
+        case "differences" | "strokes":
+            return _add_differences(draft, network, scaled, static=scaled)
+        case "skeleton":
+            from_root = draft.constant("from_root", _array(network.from_root))
+            static = draft.add("MatMul", [scaled, from_root], "static")
+            return _add_differences(draft, network, scaled, static=static)
+        case "baseline":
+            return add_baseline(draft, scaled, network.baseline_steps)
+        case "spectrum":
+            return _add_spectrum(draft, scaled, network)
+
+
+def _add_differences(draft: Draft, network: SignalNetwork, scaled: str, *, static: str) -> str:
+    rows = draft.add("Concat", ["row_in", scaled], "rows", {"axis": 0})
+    ends = [draft.integers(0), draft.integers(-1), draft.integers(0)]
+    before = draft.add("Slice", [rows, *ends], "rows_before")
+    difference = draft.add("Sub", [scaled, before], "difference_scaled")
+    paces = draft.constant("paces", _array(network.paces))
+    difference = draft.add("Div", [difference, paces], "difference")
+    add_last_row(draft, rows, "row")
+    parts = [static, difference]
+    if network.reading == "strokes":
+        parts += _add_direction(draft, difference, network.num_features)
+    return draft.add("Concat", parts, "read", {"axis": 2})
+
+
+def _add_direction(draft: Draft, moved: str, num_features: int) -> list[str]:
+    """x and y of a way of length 1."""
+    ways = ["moved_x", "moved_y"]
+    rest = [] if num_features == len(ways) else ["moved_rest"]
+    draft.split(moved, [*ways, *rest], sizes=[1, 1, num_features - 2][: 2 + len(rest)], axis=2)
+    squares = [draft.add("Mul", [way, way], f"{way}_squared") for way in ways]
+    length = draft.add("Sqrt", [draft.add("Add", squares, "way_squared")], "way")
+    least = draft.constant("least_level", np.array(LEAST_LEVEL, np.float32))
+    length = draft.add("Add", [length, least], "way_kept")
+    return [draft.add("Div", [way, length], f"{way}_direction") for way in ways]
+
+
+def _add_spectrum(draft: Draft, frames: str, network: SignalNetwork) -> str:
+    """The mean over bins is a constant product: a reduction may round by the batch."""
+    squares: list[str] = []
+    for part in ("cosines", "sines"):
+        waves = draft.constant(part, _array(network.get_buffer(part)))
+        wave = draft.add("MatMul", [frames, waves], f"in_{part}")
+        squares.append(draft.add("Mul", [wave, wave], f"{part}_squared"))
+    power = draft.add("Add", squares, "power")
+    roots = draft.add("Sqrt", [draft.add("Sqrt", [power], "amplitude")], "roots")
+    bins = network.num_features // 2
+    averaging = draft.constant("averaging", np.full((bins, bins), 1 / bins, np.float32))
+    level = draft.add("MatMul", [roots, averaging], "level")  # the same in every bin
+    least = draft.constant("least_level", np.array(LEAST_LEVEL, np.float32))
+    level = draft.add("Add", [level, least], "level_kept")
+    shape = draft.add("Div", [roots, level], "shape")
+    return draft.add("Sub", [shape, draft.constant("one", np.array(1, np.float32))], "read")
+
+
+def _add_head(draft: Draft, steps: str, network: SignalNetwork) -> None:
+    """The outputs' own units are folded into the weights."""
+    deviation = _array(network.output_deviation)
+    weights = _array(network.head.weight).T * deviation
+    bias = _array(network.head.bias) * deviation + _array(network.output_mean)
+    product = draft.add("MatMul", [steps, draft.constant("head_weights", weights)], "head_product")
+    draft.add("Add", [product, draft.constant("head_bias", bias)], "answers")
+
+
+def _array(tensor: Tensor) -> "np.ndarray[tuple[int, ...], np.dtype[np.float32]]":
+    return tensor.detach().cpu().numpy()

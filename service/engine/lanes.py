@@ -39,19 +39,24 @@ class Lane:
     arena: Arena
     observer: Observer
     deliver: Callable[[list[Delivery]], None]
-    """Gets all that a step gave, after it, wherever the worker runs."""
+    """Gets all that a step gave, wherever the worker runs."""
     seconds: float = field(default=0.0)
     """The worker's time that it was given; whoever was idle is not owed any."""
 
 
 class Turns:
-    """The lanes of one worker."""
+    """The lanes of one worker.
+
+    What a step gave is handed over when the next call begins: whoever gets it then runs beside the
+    call, and not in its way. If no call is to follow, the worker hands it over.
+    """
 
     def __init__(self) -> None:
         self._busy: list[Lane] = []
         """Lanes with work, in no order."""
         self._seconds = 0.0
         """How far the lane served last had come when it was its turn."""
+        self._made: list[tuple[Lane, list[Delivery]]] = []
 
     def __bool__(self) -> bool:
         return bool(self._busy)
@@ -68,17 +73,38 @@ class Turns:
         lane = min(self._busy, key=_seconds)
         self._seconds = lane.seconds
         began = time.monotonic()
-        _serve(lane, began)
+        self._serve(lane, began)
         lane.seconds += time.monotonic() - began
         if not lane.scheduler:
             self._leave(lane)
+
+    def hand_over(self) -> None:
+        """What was made and has not been yet."""
+        made, self._made = self._made, []
+        for lane, deliveries in made:
+            lane.deliver(deliveries)
 
     def clear(self, lane: Lane | None) -> None:
         """What still waits there, or without a lane anywhere, fails with Draining."""
         error = Draining("the server stopped before the work was done")
         for one in [*self._busy] if lane is None else [lane]:
-            _deliver(one, [_failure(sequence, error) for sequence in one.scheduler.clear()])
+            self._make(one, [_failure(sequence, error) for sequence in one.scheduler.clear()])
             self._leave(one)
+        self.hand_over()
+
+    def _serve(self, lane: Lane, now: float) -> None:
+        expired = lane.scheduler.expire(now)
+        if expired:
+            lane.observer.expired(len(expired))
+            error = DeadlineExceeded("the deadline passed before the answer was ready")
+            self._make(lane, [_failure(sequence, error) for sequence in expired])
+        batch = lane.scheduler.next_batch(now)
+        if batch is not None:
+            self._make(lane, _step(lane, batch, now, before_call=self.hand_over))
+
+    def _make(self, lane: Lane, deliveries: list[Delivery]) -> None:
+        if deliveries:
+            self._made.append((lane, deliveries))
 
     def _leave(self, lane: Lane) -> None:
         lane.arena.forget()
@@ -86,22 +112,13 @@ class Turns:
             self._busy.remove(lane)
 
 
-def _serve(lane: Lane, now: float) -> None:
-    expired = lane.scheduler.expire(now)
-    if expired:
-        lane.observer.expired(len(expired))
-        error = DeadlineExceeded("the deadline passed before the answer was ready")
-        _deliver(lane, [_failure(sequence, error) for sequence in expired])
-    batch = lane.scheduler.next_batch(now)
-    if batch is not None:
-        _deliver(lane, _step(lane, batch, now))
-
-
-def _step(lane: Lane, batch: Batch, now: float) -> list[Delivery]:
+def _step(
+    lane: Lane, batch: Batch, now: float, *, before_call: Callable[[], None]
+) -> list[Delivery]:
     """Run the batch. Whatever happens, each of its rows goes on or is answered."""
     lane.observer.queued(batch, now)
     try:
-        output = run_step(lane.runtime, lane.arena, batch)
+        output = run_step(lane.runtime, lane.arena, batch, before_call=before_call)
         lane.observer.stepped(batch, output, time.monotonic() - now)
         advances = _accept(batch, output)
     except Exception as error:  # noqa: BLE001 - the edge of the engine: its rows fail, it goes on
@@ -126,11 +143,6 @@ def _step(lane: Lane, batch: Batch, now: float) -> list[Delivery]:
             deliveries.append(Delivery(sequence.collector, arrival))
     lane.scheduler.put_back(unfinished)
     return deliveries
-
-
-def _deliver(lane: Lane, deliveries: list[Delivery]) -> None:
-    if deliveries:
-        lane.deliver(deliveries)
 
 
 def _failure(sequence: Sequence, error: RecurError) -> Delivery:

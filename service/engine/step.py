@@ -1,5 +1,6 @@
 """One step of a batch: pad, load the state, run, keep the state. Holds no policy."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,11 +12,18 @@ from service.engine.scheduler import Batch
 from service.runtime.base import Runtime, StepInput
 
 
-def run_step(runtime: Runtime, arena: Arena, batch: Batch) -> BatchOutput:
-    """Advance every row of the batch by its chunk; positions and states move on success only."""
+def run_step(
+    runtime: Runtime, arena: Arena, batch: Batch, *, before_call: Callable[[], None]
+) -> BatchOutput:
+    """Advance every row of the batch by its chunk; positions and states move on success only.
+
+    `before_call` runs when all is ready for the runtime, which needs the interpreter no more.
+    """
     rows = batch.rows
     values, lengths = _single(batch) if batch.single else _padded(batch)
-    given = runtime.step(StepInput(values, lengths, arena.load(rows), single=batch.single))
+    step = StepInput(values, lengths, arena.load(rows), single=batch.single)
+    before_call()
+    given = runtime.step(step)
     arena.keep(rows, given.state)
     for sequence, steps in zip(rows, lengths.tolist(), strict=True):
         sequence.advance(steps)

@@ -49,5 +49,6 @@ def _timed_call(
         for _ in range(rows)
     ]
     began = time.perf_counter()
-    run_step(runtime, arena, Batch(sequences, steps, single=steps == 1))
+    batch = Batch(sequences, steps, single=steps == 1)
+    run_step(runtime, arena, batch, before_call=lambda: None)
     return time.perf_counter() - began

@@ -64,6 +64,7 @@ class LoopWorker:
         self._due = False
         if self._turns:
             self._turns.take()
+            self._turns.hand_over()  # nothing runs beside a call on the loop
         if self._turns:
             self._take_later()
 
@@ -111,6 +112,8 @@ class ThreadWorker:
     def _take_in(self) -> bool:
         """Move the inbox into the lanes, waiting only while idle; False when the thread ends."""
         while not (self._turns and self._inbox.empty()):
+            if not self._turns:
+                self._turns.hand_over()
             match self._inbox.get():
                 case _Put(lane, sequences):
                     self._turns.add(lane, sequences)

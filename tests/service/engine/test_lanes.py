@@ -1,5 +1,7 @@
 """Models that share a worker: the one that was given least goes next, and idling saves nothing."""
 
+from collections.abc import Callable
+
 import numpy as np
 from prometheus_client import CollectorRegistry
 
@@ -11,6 +13,7 @@ from service.engine.observer import Observer
 from service.engine.scheduler import Scheduler, SchedulerConfig
 from service.engine.sequence import Sequence
 from service.errors import Draining
+from service.runtime.base import StepInput
 from service.telemetry.metrics import Metrics
 from tests.service.fakes import RunningTotal
 
@@ -19,8 +22,13 @@ ONE_A_TURN = SchedulerConfig(
 )
 
 
-def lane(name: str, *, given: list[tuple[str, Delivery]]) -> Lane:
-    runtime = RunningTotal()
+def lane(
+    name: str,
+    *,
+    given: list[tuple[str, Delivery]],
+    on_step: Callable[[StepInput], None] = lambda _: None,
+) -> Lane:
+    runtime = RunningTotal(on_step=on_step)
     return Lane(
         name,
         runtime,
@@ -54,6 +62,7 @@ def test_the_model_that_was_given_least_goes_next() -> None:
     busy.seconds += 1000.0  # a heavy model: each of its calls takes long
     while modest.scheduler:
         turns.take()
+    turns.hand_over()
     assert [name for name, _ in given] == ["modest"] * 3
 
 
@@ -65,6 +74,18 @@ def test_a_model_that_was_idle_is_not_owed_the_time() -> None:
     turns.take()
     turns.add(late, sequences(50))
     assert late.seconds >= 1000.0
+
+
+def test_what_a_call_gave_is_handed_over_when_the_next_one_begins() -> None:
+    given: list[tuple[str, Delivery]] = []
+    seen: list[int] = []
+    turns, only = Turns(), lane("only", given=given, on_step=lambda _: seen.append(len(given)))
+    turns.add(only, sequences(3))
+    while turns:
+        turns.take()
+    assert seen == [0, 0, 1, 1, 2, 2]  # each row takes two
+    turns.hand_over()
+    assert len(given) == 3
 
 
 def test_a_model_without_rows_is_not_looked_at() -> None:
@@ -86,5 +107,6 @@ def test_what_waits_when_its_model_ends_is_answered_and_others_go_on() -> None:
     assert all(isinstance(delivery.arrival.error, Draining) for _, delivery in given)
     while turns:
         turns.take()
+    turns.hand_over()
     assert [name for name, _ in given[3:]] == ["staying"] * 2
     assert all(delivery.arrival.error is None for _, delivery in given[3:])

@@ -25,6 +25,8 @@ class DataConfig:
     """The part of the training split that is held out, where the data has no split of its own."""
     min_frequency: int = 1
     """A word seen less often in the training text becomes `[UNK]`."""
+    num_pieces: int = 0
+    """Pieces that words are cut into (BPE), so that no word is unknown; 0: words stay whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,10 @@ class ModelConfig:
     embedding_dropout: float = 0.0
     token_dropout: float = 0.0
     """Chance that a token is replaced by the unknown one, in training only."""
+    spelling: bool = False
+    """Whether a token's vector is also of how it begins, how it ends, and its capitals."""
+    tied: bool = False
+    """Whether a language model's scores use the vectors that its tokens come in by."""
     recent_steps: int = 0
     """Last rows of the series that a forecaster keeps beside its recurrent state."""
 

@@ -86,6 +86,28 @@ class Likelihood(msgspec.Struct, frozen=True):
     token_log_likelihoods: NDArray[np.float64]
 
 
+class TaggedWord(msgspec.Struct, frozen=True):
+    """A word of the text that was sent: `text[start:end]`. Its last token's tag is its own."""
+
+    word: str
+    start: int
+    end: int
+    tag: str
+    probability: float
+
+
+class Tagging(msgspec.Struct, frozen=True):
+    """A tag for every token, and for every word where text was sent, not token ids."""
+
+    tokens: list[str]
+    tags: list[str]
+    tag_probabilities: list[float]
+    """Of the tags given."""
+    words: list[TaggedWord] | None = None
+    intent: Classification | None = None
+    """What the whole sequence is; of a causal model, what it is so far."""
+
+
 _BYTES_PER_STEP = 80
 """A token's text and its log likelihood."""
 _BYTES_PER_PREDICTION = 4096
@@ -94,7 +116,7 @@ _BYTES_PER_PREDICTION = 4096
 class Prediction(msgspec.Struct, frozen=True):
     """One sequence's answer in its task's terms; `outputs` are the raw tensors, if asked for."""
 
-    answer: Classification | Forecast | Likelihood
+    answer: Classification | Forecast | Likelihood | Tagging
     steps: int
     outputs: dict[str, NDArray[np.float32]] | None = None
 

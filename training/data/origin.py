@@ -8,6 +8,7 @@ import lzma
 import os
 import tempfile
 import urllib.request
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,10 +33,15 @@ class Origin:
 
 def read_text(origin: Origin) -> str:
     """The file's text. Raises DataError that says where it was looked for."""
+    return read_made(origin, (origin.url,), lambda parts: parts[0])
+
+
+def read_made(origin: Origin, urls: Sequence[str], make: Callable[[Sequence[bytes]], bytes]) -> str:
+    """The text that `make` makes of the origin's files at `urls`; the checksum is of the text."""
     for folder in filter(None, (_data_folder(), cache_folder())):
         if (path := folder / origin.path).exists():
             return _checked(lzma.decompress(path.read_bytes()), origin, where=str(path))
-    data = _download(origin)
+    data = make([_download(origin, url) for url in urls])
     text = _checked(data, origin, where=origin.url)
     _keep(cache_folder() / origin.path, lzma.compress(data))
     return text
@@ -53,14 +59,14 @@ def _data_folder() -> Path | None:
     return Path(folder) if folder else None
 
 
-def _download(origin: Origin) -> bytes:
+def _download(origin: Origin, url: str) -> bytes:
     try:
-        with urllib.request.urlopen(origin.url, timeout=_TIMEOUT_SECONDS) as response:
+        with urllib.request.urlopen(url, timeout=_TIMEOUT_SECONDS) as response:
             return response.read()
     except OSError as error:
         raise DataError(
             f"{origin.path} is neither in RECUR_DATA_DIR nor in {cache_folder()}, "
-            f"and {origin.url} cannot be read: {error}"
+            f"and {url} cannot be read: {error}"
         ) from error
 
 

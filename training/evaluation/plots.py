@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 _DOTS_PER_INCH = 100
+_LABELS_IN_SMALL_MATRIX = 8
 _BLUE, _ORANGE, _GREY = "#2563a8", "#d9731a", "#8a8f98"
 
 
@@ -57,17 +58,31 @@ def surprise_picture(characters: Sequence[str], nats: NDArray[np.float64]) -> by
 
 
 def confusion_picture(counts: NDArray[np.int64], labels: Sequence[str]) -> bytes:
-    figure = Figure(figsize=(4.8, 4.2), layout="constrained")
+    small = len(labels) <= _LABELS_IN_SMALL_MATRIX
+    figure = Figure(figsize=(4.8, 4.2) if small else (9.0, 8.4), layout="constrained")
     axes = figure.subplots()
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for (row, column), count in np.ndenumerate(counts):
         colour = "white" if shares[row, column] > 0.5 else "black"
-        axes.text(column, row, str(count), ha="center", va="center", color=colour)
-    axes.set_xticks(range(len(labels)), labels)
+        size = None if small else 7
+        axes.text(column, row, str(count), ha="center", va="center", color=colour, size=size)
+    axes.set_xticks(range(len(labels)), labels, rotation=0 if small else 60)
     axes.set_yticks(range(len(labels)), labels)
     axes.set_xlabel("the model's label")
     axes.set_ylabel("the label")
+    return _png(figure)
+
+
+def bars_picture(labels: Sequence[str], shares: Sequence[float]) -> bytes:
+    """A lying bar for every label, from none to all."""
+    figure = Figure(figsize=(7.2, 0.8 + 0.22 * len(labels)), layout="constrained")
+    axes = figure.subplots()
+    axes.barh(range(len(labels)), shares, color=_BLUE)
+    axes.set_yticks(range(len(labels)), labels, fontsize=8)
+    axes.invert_yaxis()
+    axes.set_xlim(0, 1)
+    axes.set_xlabel("share that is right")
     return _png(figure)
 
 

@@ -16,11 +16,13 @@ from training.export.draft import Draft
 from training.export.lowering.rewriting import LoweringError
 from training.export.lowering.step import STEP_FILE, step_graph
 from training.export.recurrent import LENGTHS, MODEL_FILE, add_stack, stack_graph, state_specs
+from training.export.tagging import tagger_graph
 from training.export.traced import classifier_graph
 from training.nn.models import Forecaster, LanguageModel, SequenceClassifier
 from training.nn.recurrent import RecurrentStack
+from training.nn.tagger import Tagger
 
-Network = LanguageModel | SequenceClassifier | Forecaster | RecurrentStack
+Network = LanguageModel | SequenceClassifier | Forecaster | Tagger | RecurrentStack
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,8 @@ def build_graph(network: Network) -> Graph:
             draft, spec = _language_graph(network)
         case Forecaster():
             draft, spec = _forecast_graph(network)
+        case Tagger():
+            draft, spec = tagger_graph(network)
         case RecurrentStack():
             draft, spec = stack_graph(network)
         case SequenceClassifier():

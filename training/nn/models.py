@@ -27,20 +27,29 @@ class Prediction:
 
 
 class LanguageModel(nn.Module):
-    """At every step, scores of the token after it."""
+    """At every step, scores of the token after it.
+
+    One matrix may serve as the tokens' vectors and as the weights of their scores (Press and Wolf
+    2017, arXiv 1608.05859): a rare token then learns from both ends.
+    """
 
     def __init__(self, config: ModelConfig, num_tokens: int) -> None:
         super().__init__()
         self.embedding = nn.Embedding(num_tokens, config.embedding)
+        self.embedding_dropout = nn.Dropout(config.embedding_dropout)
         self.stack = _stack(config, config.embedding)
         self.dropout = nn.Dropout(config.dropout)
         self.head = nn.Linear(self.stack.num_outputs, num_tokens)
+        if config.tied:
+            nn.init.normal_(self.embedding.weight, std=_EMBEDDING_DEVIATION)
+            self.head.weight = self.embedding.weight
 
     def forward(
         self, inputs: Tensor, lengths: Tensor | None = None, state: State | None = None
     ) -> Prediction:
         """Token ids `[batch, time]` to logits `[batch, time, tokens]`."""
-        recurrence = self.stack(self.embedding(inputs), lengths, state)
+        embedded = self.embedding_dropout(self.embedding(inputs))
+        recurrence = self.stack(embedded, lengths, state)
         return Prediction(self.head(self.dropout(recurrence.outputs)), recurrence.state)
 
 

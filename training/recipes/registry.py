@@ -6,7 +6,14 @@ from training.config import RunConfig
 from training.recipes.char_lm import char_lm
 from training.recipes.oil_temperature import oil_temperature
 from training.recipes.question_type import question_type
-from training.recipes.tiny import tiny_language, tiny_questions, tiny_series
+from training.recipes.tiny import (
+    tiny_language,
+    tiny_questions,
+    tiny_series,
+    tiny_wishes,
+    tiny_wishes_live,
+)
+from training.recipes.word_lm import word_lm
 
 Recipe = Callable[[], RunConfig]
 
@@ -14,9 +21,12 @@ _RECIPES: tuple[Recipe, ...] = (
     char_lm,
     question_type,
     oil_temperature,
+    word_lm,
     tiny_language,
     tiny_questions,
     tiny_series,
+    tiny_wishes,
+    tiny_wishes_live,
 )
 
 

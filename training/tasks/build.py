@@ -4,14 +4,17 @@ from training.config import RunConfig
 from training.data.build import AnyData
 from training.data.language import LanguageData
 from training.data.questions import LabelledTexts
+from training.data.tagging import TaggedSentences
 from training.data.timeseries import SeriesData
-from training.data.tokens import UNKNOWN_ID
+from training.data.tokens import UNKNOWN_ID, spelling
 from training.nn.models import Forecaster, LanguageModel, SequenceClassifier
+from training.nn.tagger import Tagger
 from training.tasks.classification import Classification
 from training.tasks.forecasting import Forecasting
 from training.tasks.language_modeling import LanguageModeling
+from training.tasks.tagging import Tagging
 
-AnyTask = LanguageModeling | Classification | Forecasting
+AnyTask = LanguageModeling | Classification | Forecasting | Tagging
 
 
 def build(config: RunConfig, data: AnyData) -> AnyTask:
@@ -24,5 +27,15 @@ def build(config: RunConfig, data: AnyData) -> AnyTask:
                 config.model, data.num_tokens, data.class_of_kind, unknown=UNKNOWN_ID
             )
             return Classification(network, config, data.class_of_kind)
+        case TaggedSentences():
+            tagger = Tagger(
+                config.model,
+                data.num_tokens,
+                num_tags=len(data.tags),
+                num_intents=len(data.intents),
+                unknown=UNKNOWN_ID,
+                spelling=spelling(data.tokenizer) if config.model.spelling else None,
+            )
+            return Tagging(tagger, config)
         case SeriesData():
             return Forecasting(Forecaster(config.model, data.scaling, data.horizon), config)

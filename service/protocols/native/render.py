@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any, assert_never
 
+from msgspec.structs import asdict
+
 from service.dataplane.types import (
     Choice,
     Chunk,
@@ -18,6 +20,7 @@ from service.dataplane.types import (
     Predictions,
     SessionInfo,
     StepReply,
+    Tagging,
     TextPiece,
     TokenLogprob,
 )
@@ -154,7 +157,7 @@ def model(info: ModelInfo) -> dict[str, Any]:
     }
 
 
-def _answer(answer: Classification | Forecast | Likelihood) -> dict[str, Any]:
+def _answer(answer: Classification | Forecast | Likelihood | Tagging) -> dict[str, Any]:
     match answer:
         case Classification():
             return {"label": answer.label, "probabilities": answer.named}
@@ -167,8 +170,23 @@ def _answer(answer: Classification | Forecast | Likelihood) -> dict[str, Any]:
                 "tokens": answer.tokens,
                 "token_log_likelihoods": answer.token_log_likelihoods,
             }
+        case Tagging():
+            return _tagging(answer)
         case _:
             assert_never(answer)
+
+
+def _tagging(answer: Tagging) -> dict[str, Any]:
+    tagged: dict[str, Any] = {
+        "tokens": answer.tokens,
+        "tags": answer.tags,
+        "tag_probabilities": answer.tag_probabilities,
+    }
+    if answer.words is not None:
+        tagged["words"] = [asdict(word) for word in answer.words]
+    if answer.intent is not None:
+        tagged["intent"] = _answer(answer.intent)
+    return tagged
 
 
 def _choice(choice: Choice) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from training.config import DataConfig
 from training.data.language import LanguageData, penn_treebank, tiny_shakespeare
 from training.data.questions import LabelledTexts, trec
+from training.data.sentiment import sst2
 from training.data.synthetic import (
     generated_questions,
     generated_series,
@@ -20,6 +21,7 @@ _LOADERS: Mapping[str, Callable[[DataConfig, int], AnyData]] = {
     "tinyshakespeare": tiny_shakespeare,
     "ptb": penn_treebank,
     "trec": trec,
+    "sst2": sst2,
     "ewt": ewt,
     "atis": atis,
     "etth1": etth1,

@@ -4,6 +4,7 @@ That gives what no exporter gives: lengths, states in and out, ragged rows, and 
 time all the way. The one network whose head torch exports itself is in `traced.py`.
 """
 
+from copy import deepcopy
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,8 +46,15 @@ def build_graph(network: Network) -> Graph:
         case RecurrentStack():
             draft, spec = stack_graph(network)
         case SequenceClassifier():
-            return Graph(*classifier_graph(network))
+            return Graph(*classifier_graph(_with_one_table(network)))
     return Graph(draft.finish(spec), spec)
+
+
+def _with_one_table(network: SequenceClassifier) -> SequenceClassifier:
+    """The same network, whose tokens' vectors are looked up and no longer summed."""
+    folded = deepcopy(network)
+    folded.embedding = network.embedding.folded()
+    return folded
 
 
 def with_step(graph: Graph) -> Graph:

@@ -39,3 +39,9 @@ class TokenEmbedding(nn.Module):
         """Every token's vector, `[tokens, size]`."""
         vectors = self.own.weight
         return vectors if self.parts is None else vectors + self.parts(self.spelling)
+
+    def folded(self) -> "TokenEmbedding":
+        """The same vectors, each a token's own."""
+        one = TokenEmbedding(self.num_embeddings, self.own.embedding_dim)
+        one.own.weight = nn.Parameter(self.table().detach())
+        return one

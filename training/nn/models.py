@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from service.artifact.scaling import Scaling
 from training.config import ModelConfig
 from training.nn.attention import AdditivePooling, valid_steps
+from training.nn.embedding import TokenEmbedding
 from training.nn.heads import GroupedClasses
 from training.nn.recurrent import RecurrentStack, State
 
@@ -63,12 +64,12 @@ class SequenceClassifier(nn.Module):
         class_of_kind: Sequence[int],
         *,
         unknown: int,
+        spelling: Tensor | None = None,
     ) -> None:
         super().__init__()
         self.unknown = unknown
         self.token_dropout = config.token_dropout
-        self.embedding = nn.Embedding(num_tokens, config.embedding)
-        nn.init.normal_(self.embedding.weight, std=_EMBEDDING_DEVIATION)
+        self.embedding = TokenEmbedding(num_tokens, config.embedding, spelling)
         self.embedding_dropout = nn.Dropout(config.embedding_dropout)
         self.stack = _stack(config, config.embedding)
         self.pooling = AdditivePooling(self.stack.num_outputs)

@@ -1,5 +1,7 @@
 """The task and the network that a kind of data asks for."""
 
+from torch import Tensor
+
 from training.config import RunConfig
 from training.data.build import AnyData
 from training.data.language import LanguageData
@@ -24,7 +26,11 @@ def build(config: RunConfig, data: AnyData) -> AnyTask:
             return LanguageModeling(LanguageModel(config.model, data.num_tokens), config)
         case LabelledTexts():
             network = SequenceClassifier(
-                config.model, data.num_tokens, data.class_of_kind, unknown=UNKNOWN_ID
+                config.model,
+                data.num_tokens,
+                data.class_of_kind,
+                unknown=UNKNOWN_ID,
+                spelling=_spelling(config, data),
             )
             return Classification(network, config, data.class_of_kind)
         case TaggedSentences():
@@ -34,8 +40,12 @@ def build(config: RunConfig, data: AnyData) -> AnyTask:
                 num_tags=len(data.tags),
                 num_intents=len(data.intents),
                 unknown=UNKNOWN_ID,
-                spelling=spelling(data.tokenizer) if config.model.spelling else None,
+                spelling=_spelling(config, data),
             )
             return Tagging(tagger, config)
         case SeriesData():
             return Forecasting(Forecaster(config.model, data.scaling, data.horizon), config)
+
+
+def _spelling(config: RunConfig, data: LabelledTexts | TaggedSentences) -> Tensor | None:
+    return spelling(data.tokenizer) if config.model.spelling else None

@@ -1,5 +1,6 @@
 """One long text, read by many streams side by side: each chunk goes on where the last one ended."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -79,20 +80,28 @@ def tiny_shakespeare(config: DataConfig, seed: int) -> LanguageData:
 
 def penn_treebank(config: DataConfig, seed: int) -> LanguageData:
     """Mikolov's preparation of the Wall Street Journal, in its published split."""
-    train, valid, test = (read_text(PENN_TREEBANK[split]) for split in ("train", "valid", "test"))
-    tokenizer = line_tokenizer(train)
-    learned, held_out, tested = (encode(tokenizer, text) for text in (train, valid, test))
-    splits = (("train", learned), ("validation", held_out), ("test", tested))
     facts = DataFacts(
         title="Penn Treebank (Wall Street Journal) as prepared by Mikolov",
         source=PENN_TREEBANK["train"].url,
         licence="not open: the text is the LDC's Penn Treebank; the mirrors state none",
-        splits=tuple((name, f"{len(piece):,} tokens") for name, piece in splits),
+        splits=(),
         note="Lower-cased, numbers are `N`, words beyond the commonest ten thousand are `<unk>`; "
         "the end of a line is a token. The published split.",
     )
+    texts = [read_text(PENN_TREEBANK[split]) for split in ("train", "valid", "test")]
+    return words_of(texts, facts, config=config, seed=seed)
+
+
+def words_of(
+    texts: Sequence[str], facts: DataFacts, *, config: DataConfig, seed: int
+) -> LanguageData:
+    """Training, validation and test as they are; a token is a word of the first, or a line's end."""
+    tokenizer = line_tokenizer(texts[0])
+    learned, held_out, tested = (encode(tokenizer, text) for text in texts)
+    splits = (("train", learned), ("validation", held_out), ("test", tested))
+    counted = tuple((name, f"{len(piece):,} words") for name, piece in splits)
     return LanguageData(
-        facts=facts,
+        facts=replace(facts, splits=counted),
         tokenizer=tokenizer,
         learned=learned,
         held_out=held_out,

@@ -45,14 +45,17 @@ def curve_picture(curves: Sequence[Curve]) -> bytes:
     return _png(figure)
 
 
-def surprise_picture(characters: Sequence[str], nats: NDArray[np.float64]) -> bytes:
-    """A bar for every character, with the character below it."""
+def surprise_picture(tokens: Sequence[str], nats: NDArray[np.float64]) -> bytes:
+    """A bar for every token, with the token below it; words stand upright."""
     figure = Figure(figsize=(10, 2.6), layout="constrained")
     axes = figure.subplots()
-    axes.bar(range(len(characters)), nats, color=_BLUE)
-    shown = [{"\n": "↵", " ": "␣"}.get(character, character) for character in characters]
-    axes.set_xticks(range(len(characters)), shown, fontfamily="DejaVu Sans Mono", fontsize=8)
-    axes.set_xlim(-0.7, len(characters) - 0.3)
+    axes.bar(range(len(tokens)), nats, color=_BLUE)
+    shown = [{"\n": "↵", " ": "␣"}.get(token, token) for token in tokens]
+    upright = 90 if any(len(token) > 1 for token in tokens) else 0
+    axes.set_xticks(
+        range(len(tokens)), shown, fontfamily="DejaVu Sans Mono", fontsize=8, rotation=upright
+    )
+    axes.set_xlim(-0.7, len(tokens) - 0.3)
     axes.set_ylabel("nats")
     return _png(figure)
 

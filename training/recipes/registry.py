@@ -4,8 +4,11 @@ from collections.abc import Callable
 
 from training.config import RunConfig
 from training.recipes.char_lm import char_lm
+from training.recipes.flight_question import flight_question, flight_question_live
 from training.recipes.oil_temperature import oil_temperature
+from training.recipes.part_of_speech import part_of_speech
 from training.recipes.question_type import question_type
+from training.recipes.sentiment import sentiment
 from training.recipes.tiny import (
     tiny_language,
     tiny_questions,
@@ -21,6 +24,10 @@ _RECIPES: tuple[Recipe, ...] = (
     char_lm,
     question_type,
     oil_temperature,
+    part_of_speech,
+    flight_question,
+    flight_question_live,
+    sentiment,
     word_lm,
     tiny_language,
     tiny_questions,

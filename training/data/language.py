@@ -95,7 +95,7 @@ def penn_treebank(config: DataConfig, seed: int) -> LanguageData:
 def words_of(
     texts: Sequence[str], facts: DataFacts, *, config: DataConfig, seed: int
 ) -> LanguageData:
-    """Training, validation and test as they are; a token is a word of the first, or a line's end."""
+    """Training, validation and test as they are; a token is a word of the first, or a line end."""
     tokenizer = line_tokenizer(texts[0])
     learned, held_out, tested = (encode(tokenizer, text) for text in texts)
     splits = (("train", learned), ("validation", held_out), ("test", tested))

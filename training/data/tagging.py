@@ -92,7 +92,7 @@ class TaggedSentences:
     tokenizer: Tokenizer
     tags: tuple[str, ...]
     intents: tuple[str, ...]
-    """None where sentences have none."""
+    """Empty where sentences have none."""
     learned: Sentences
     held_out: Sentences
     tested: Sentences

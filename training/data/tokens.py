@@ -5,17 +5,20 @@ from collections.abc import Iterable, Sequence
 
 import torch
 from tokenizers import Regex, Tokenizer
-from tokenizers.decoders import Fuse, WordPiece
+from tokenizers.decoders import Fuse
+from tokenizers.decoders import Metaspace as MetaspaceDecoder
 from tokenizers.models import BPE, WordLevel
 from tokenizers.normalizers import Lowercase
-from tokenizers.pre_tokenizers import BertPreTokenizer, Split
+from tokenizers.pre_tokenizers import BertPreTokenizer, Metaspace, Split
+from tokenizers.pre_tokenizers import Sequence as PreTokenizers
 from tokenizers.trainers import BpeTrainer, WordLevelTrainer
 from torch import Tensor
 
 PAD, UNKNOWN = "[PAD]", "[UNK]"
 PAD_ID, UNKNOWN_ID = 0, 1
-CONTINUES = "##"
-"""Before a piece that does not begin its word."""
+BEGINS = "▁"
+"""Before a piece that begins a word. (A mark on the others, as BERT has it, makes the trainer of
+`tokenizers` break ties by the order of a hash table: other pieces at every run.)"""
 
 _WORD = "|".join(
     (
@@ -76,15 +79,12 @@ def piece_tokenizer(texts: Iterable[Sequence[str]], *, num_pieces: int) -> Token
 
     `texts` are sequences of words. Text that is not cut into words yet is, by `_WORD`.
     """
-    tokenizer = Tokenizer(BPE(unk_token=UNKNOWN, continuing_subword_prefix=CONTINUES))
-    tokenizer.pre_tokenizer = Split(Regex(_WORD), behavior="removed", invert=True)
-    tokenizer.decoder = WordPiece(prefix=CONTINUES, cleanup=False)
-    trainer = BpeTrainer(
-        vocab_size=num_pieces,
-        special_tokens=[PAD, UNKNOWN],
-        continuing_subword_prefix=CONTINUES,
-        show_progress=False,
+    tokenizer = Tokenizer(BPE(unk_token=UNKNOWN))
+    tokenizer.pre_tokenizer = PreTokenizers(
+        [Split(Regex(_WORD), behavior="removed", invert=True), Metaspace(BEGINS, split=False)]
     )
+    tokenizer.decoder = MetaspaceDecoder(BEGINS, split=False)
+    trainer = BpeTrainer(vocab_size=num_pieces, special_tokens=[PAD, UNKNOWN], show_progress=False)
     tokenizer.train_from_iterator((" ".join(words) for words in texts), trainer)
     return tokenizer
 
@@ -109,8 +109,8 @@ def spelling(tokenizer: Tokenizer) -> Tensor:
 def _spelled(token: str) -> list[str]:
     if token in (PAD, UNKNOWN):
         return []
-    text = token.removeprefix(CONTINUES)
-    low, begins = text.lower(), "" if text != token else "^"
+    text = token.removeprefix(BEGINS)
+    low, begins = text.lower(), "" if text == token else "^"
     lengths = range(1, min(len(low), _LONGEST_AFFIX) + 1)
     shape = "".join(dict.fromkeys(_kind(character) for character in text))
     return [

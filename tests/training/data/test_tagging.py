@@ -11,7 +11,7 @@ from training.data.tagging import (
     parse_slots,
     split_sentences,
 )
-from training.data.tokens import CONTINUES
+from training.data.tokens import BEGINS
 
 CONLLU = """\
 # sent_id = 1
@@ -31,7 +31,7 @@ FACTS = DataFacts("sample", "here", "none", ())
 
 def sentences(learn: list[Tagged], test: list[Tagged], *, num_pieces: int = 60) -> TaggedSentences:
     config = DataConfig("sample", batch_size=4, num_pieces=num_pieces)
-    return split_sentences(learn, learn[:1], test, facts=FACTS, config=config, seed=0)
+    return split_sentences(learn, test, test, facts=FACTS, config=config, seed=0)
 
 
 def test_ranges_and_empty_nodes_of_conllu_are_no_words():
@@ -61,14 +61,14 @@ def test_three_files_of_the_origin_become_the_one_that_is_kept():
 def test_every_piece_learns_its_words_tag_and_the_last_one_is_asked():
     # So few pieces that there is one for every character and hardly any for more.
     learn = [Tagged(("aab", "b"), ("Y", "X"), "j")]
-    data = sentences(learn, [], num_pieces=6)
+    data = sentences(learn, [], num_pieces=5)
     words, ids = data.learned.words[0], data.learned.ids[0]
     pieces = [data.tokenizer.id_to_token(int(token)) for token in ids]
-    assert pieces == ["a", f"{CONTINUES}a", f"{CONTINUES}b", "b"]
-    assert words.tolist() == [0, 0, 0, 1]
-    assert data.learned.last_pieces(0).tolist() == [2, 3]
+    assert pieces == [BEGINS, "a", "a", "b", BEGINS, "b"]
+    assert words.tolist() == [0, 0, 0, 0, 1, 1]
+    assert data.learned.last_pieces(0).tolist() == [3, 5]
     (batch,) = data.train(0, Shard())
-    assert [data.tags[tag] for tag in batch.targets[0, 1:]] == ["Y", "Y", "Y", "X"]
+    assert [data.tags[tag] for tag in batch.targets[0, 1:]] == [*["Y"] * 4, "X", "X"]
 
 
 def test_labels_that_training_never_saw_carry_no_loss():
@@ -76,7 +76,7 @@ def test_labels_that_training_never_saw_carry_no_loss():
     data = sentences(learn, [Tagged(("a",), ("Z",), "unseen")])
     assert data.tags == ("X", "Y")
     assert data.intents == ("i",)
-    batch = data._batch(data.tested, [0])
+    (batch,) = data.validation()
     assert batch.targets.tolist() == [[NOT_COUNTED, NOT_COUNTED]]
 
 

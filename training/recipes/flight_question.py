@@ -41,7 +41,7 @@ def flight_question_live() -> RunConfig:
         whole,
         name="flight-question-live",
         description="Slots and intent of a question about flights, word by word (causal LSTM).",
-        model=replace(whole.model, bidirectional=False),
+        model=replace(whole.model, bidirectional=False, hidden=112, embedding=64),
         caveats=(
             *whole.caveats,
             "A slot is named when its last token is heard, without what follows: the one that "

@@ -74,7 +74,8 @@ def _nodes(tree: str) -> list[tuple[int, str]]:
     words: list[str] = []
     opened: list[tuple[int, int]] = []
     """(score, number of words before it) of each node that has not ended."""
-    for score, word in _TREE_PART.findall(tree):
+    parts: list[tuple[str, str]] = _TREE_PART.findall(tree)
+    for score, word in parts:
         if score:
             opened.append((int(score), len(words)))
         elif word:

@@ -7,19 +7,18 @@ def question_type() -> RunConfig:
     return RunConfig(
         name="question-type",
         description="The kind of answer a question asks for, among six (bidirectional LSTM).",
-        data=DataConfig(dataset="trec", batch_size=32, validation_fraction=0.05, num_pieces=2500),
+        data=DataConfig(dataset="trec", batch_size=32, validation_fraction=0.05, min_frequency=2),
         model=ModelConfig(
             cell="lstm",
             hidden=128,
             bidirectional=True,
-            embedding=64,
+            embedding=200,
             dropout=0.5,
-            embedding_dropout=0.4,
+            embedding_dropout=0.5,
             token_dropout=0.1,
-            spelling=True,
         ),
         optim=OptimConfig(
-            learning_rate=4e-3, max_epochs=10, weight_decay=0.1, label_smoothing=0.1, keep="last"
+            learning_rate=3e-3, max_epochs=15, weight_decay=0.1, label_smoothing=0.1, keep="last"
         ),
         references=(
             Reference(

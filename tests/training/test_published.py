@@ -12,7 +12,13 @@ from training.recipes.registry import find_recipe
 from training.runner import Runner
 
 MODELS = Path(__file__).parents[2] / "models"
-AIMS = {"char-lm": 1.50, "question-type": 0.89, "oil-temperature": 0.37}
+AIMS = {
+    "char-lm": 1.50,
+    "question-type": 0.89,
+    "oil-temperature": 0.37,
+    "flight-question": 0.94,
+    "flight-question-live": 0.85,
+}
 BIT_FOR_BIT = ("alone_equals_company", "chunks_equal_whole", "padding_changes_nothing")
 
 

@@ -16,6 +16,7 @@ AIMS = {
     "char-lm": 1.50,
     "question-type": 0.89,
     "oil-temperature": 0.37,
+    "part-of-speech": 0.925,
     "flight-question": 0.94,
     "flight-question-live": 0.85,
 }

@@ -8,9 +8,11 @@ ARGS ?=
 
 SERVE_ENV := .venv-serve-$(EXTRA)
 DEV_ENV := .venv
+# Of each model, the folder of its highest version.
+NEWEST = $(foreach model,$(wildcard models/*),$(shell ls -d $(model)/* | sort -V | tail -1))
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check -c constraints.txt -e
 
-.PHONY: serve test check lint format setup clean
+.PHONY: serve test check lint format load soak graphs holds setup clean
 
 serve: $(SERVE_ENV)/.installed  ## serve models/ on PORT, in an environment without torch
 	RECUR_PORT=$(PORT) exec $(SERVE_ENV)/bin/python -m service
@@ -29,6 +31,18 @@ lint: $(DEV_ENV)/.installed
 format: $(DEV_ENV)/.installed
 	$(DEV_ENV)/bin/ruff format .
 	$(DEV_ENV)/bin/ruff check --fix .
+
+load: $(DEV_ENV)/.installed  ## measure the service beside its peers; ARGS=--help lists what ARGS may be
+	$(DEV_ENV)/bin/python -m tests.load $(ARGS)
+
+soak: $(DEV_ENV)/.installed  ## half an hour of everything at once, each answer checked; ARGS as above
+	$(DEV_ENV)/bin/python -m tests.load.soak $(ARGS)
+
+graphs: $(DEV_ENV)/.installed  ## measure the forms of the newest versions' graphs; or of ARGS, folders
+	$(DEV_ENV)/bin/python -m tests.load.graphs $(or $(ARGS),$(NEWEST))
+
+holds: $(DEV_ENV)/.installed  ## measure how long bodies that mean ill hold the event loop
+	$(DEV_ENV)/bin/python -m tests.load.holds
 
 setup: $(DEV_ENV)/.installed  ## the environment for training and development
 

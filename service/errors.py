@@ -43,11 +43,12 @@ class RecurError(Exception):
         self.details = dict(details or {})
 
     def kept(self) -> Self:
-        """As a value: without the frames that raised it, which often hold it in their turn.
+        """As a value: without the frames that raised it or its cause, which often hold it in turn.
 
         Such a circle keeps a whole request in memory until the collector comes by, and that is
         seldom.
         """
+        self.__cause__ = self.__context__ = None
         return self.with_traceback(None)
 
 

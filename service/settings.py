@@ -102,6 +102,8 @@ class Settings(BaseSettings):
     """Stop strings of one generation."""
     max_streams: Count = 256
     """Generations under way at once."""
+    stream_window: Count = 16
+    """Frames of one socket that are read ahead of the one being answered."""
     default_deadline_seconds: Seconds | None = None
     """Deadline of requests that name none; none if empty."""
 
@@ -212,7 +214,9 @@ class Settings(BaseSettings):
     def http(self) -> HttpConfig:
         return HttpConfig(
             max_body_bytes=self.max_body_bytes,
+            max_sequences=self.max_sequences,
             default_deadline_seconds=self.default_deadline_seconds,
+            stream_window=self.stream_window,
             access_log=self.access_log,
         )
 

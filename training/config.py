@@ -5,7 +5,9 @@ from typing import Literal
 
 from pydantic import TypeAdapter
 
-Cell = Literal["rnn_tanh", "rnn_relu", "lstm", "gru"]
+Cell = Literal["rnn_tanh", "rnn_relu", "lstm", "gru", "gru_cho", "min_gru", "min_lstm"]
+"""`training/NETWORKS.md` has the equations of each."""
+Combine = Literal["concat", "sum", "mean"]
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 
 
@@ -48,6 +50,12 @@ class ModelConfig:
     """Whether a language model's scores use the vectors that its tokens come in by."""
     recent_steps: int = 0
     """Last rows of the series that a forecaster keeps beside its recurrent state."""
+    combine: Combine = "concat"
+    """What becomes of both directions' outputs in every layer, where there are two."""
+    residual: bool = False
+    """Whether every recurrent layer but the first adds to what it reads."""
+    layer_norm: bool = False
+    """Whether the outputs of every recurrent layer are normalised, step by step."""
 
 
 @dataclass(frozen=True, slots=True)

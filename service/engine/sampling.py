@@ -69,7 +69,7 @@ def sample(logits: NDArray[np.floating[Any]], draws: Sequence[Draw]) -> NDArray[
     temperature = np.array([draw.params.temperature for draw in draws])
     greedy = temperature == 0
     if greedy.all():
-        return scores.argmax(axis=1)
+        return likeliest(scores)
     order = np.argsort(-scores, axis=1, kind="stable")  # likeliest first
     ordered = np.take_along_axis(scores, order, axis=1)
     ordered -= ordered[:, :1]

@@ -9,14 +9,16 @@ import json
 import math
 import re
 from collections.abc import Callable
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, get_args
 
 import msgspec
 
 from service.errors import Cancelled, InvalidInput, MalformedRequest, RecurError, TooLarge
 from service.protocols.exchange import Exchange
+from service.protocols.skim import fields
 from service.protocols.status import UnsupportedMediaType
-from service.protocols.tensors import MEDIA_TYPE
+from service.protocols.tensors import MEDIA_TYPE, Tensors, load
+from service.protocols.unique import check_unique, twice
 
 A = TypeVar("A")
 S = TypeVar("S", bound=msgspec.Struct)
@@ -24,6 +26,8 @@ S = TypeVar("S", bound=msgspec.Struct)
 JSON = "application/json"
 _LONG_BYTES = 1 << 17
 """A body beyond it takes milliseconds to read."""
+_MAX_ITEMS = 1024
+"""Of a field of a long body, where no setting says."""
 _TENSORS = MEDIA_TYPE.encode()
 
 LIMIT_SETTING = "RECUR_MAX_BODY_BYTES"
@@ -38,6 +42,8 @@ _JSON_HEADERS = {
 
 _NON_FINITE = re.compile(rb"NaN|Infinity")
 _MAX_SEARCHED_BYTES = 1 << 16
+_MAX_REPEATED = 1000
+"""Characters of an unknown name."""
 
 
 class BodyTooLarge(TooLarge):
@@ -47,29 +53,59 @@ class BodyTooLarge(TooLarge):
 
 
 class BodyDecoder(Generic[S]):
-    """Reads JSON objects of one shape. `empty` is what an empty body stands for, if anything."""
+    """Reads JSON objects of one shape. `empty` is what an empty body stands for, if anything.
 
-    def __init__(self, shape: type[S], *, empty: bytes = b"") -> None:
+    `sequences` is the field that has one item for each of the request's sequences, if one does.
+    """
+
+    def __init__(self, shape: type[S], *, empty: bytes = b"", sequences: str = "") -> None:
         self.shape = shape
         self.required = not empty
+        self.sequences = sequences
         self._empty = empty
         self._decoder = msgspec.json.Decoder(shape)
-        names = "|".join(re.escape(field.encode_name) for field in msgspec.structs.fields(shape))
+        known = msgspec.structs.fields(shape)
+        # What stays raw is skipped by the decoder, and read in pieces later.
+        self._counted = [field.encode_name for field in known if not _is_raw(field.type)]
+        names = "|".join(re.escape(field.encode_name) for field in known)
         self._name = re.compile(rf'"({names})"\s*:'.encode())
 
-    def decode(self, body: bytes) -> S:
-        """Raises MalformedRequest or InvalidInput."""
+    def decode(self, body: bytes, *, max_sequences: int) -> S:
+        """Raises MalformedRequest, InvalidInput or TooLarge."""
         body = body or self._empty
         if not body:
             raise MalformedRequest("the body is empty; a JSON object is needed")
+        is_long = len(body) > _LONG_BYTES
+        if is_long:
+            self._check_fields(body, max_sequences)
         try:
             value = self._decoder.decode(body)
         except msgspec.ValidationError as error:
             raise validation_error(error) from error
         except UNREADABLE as error:
             raise _not_finite(body) or unreadable(error) from error
-        self._refuse_duplicates(body)
+        if self.sequences:
+            check_number(len(getattr(value, self.sequences)), max_sequences, self.sequences)
+        if not is_long:
+            self._refuse_duplicates(body)
         return value
+
+    def _check_fields(self, body: bytes, max_sequences: int) -> None:
+        """Each field once, and none of so many items that to decode them would take long."""
+        limits = dict.fromkeys(self._counted, _MAX_ITEMS)
+        if self.sequences:
+            limits[self.sequences] = max_sequences
+        seen: set[str] = set()
+        for name, number in fields(body, limits):
+            if name in seen:
+                raise twice(name)
+            seen.add(name)
+            if number > limits.get(name, number):
+                if name == self.sequences:
+                    raise _too_many(f"over {max_sequences}", max_sequences, name)
+                raise TooLarge(
+                    f"{name}: over {_MAX_ITEMS} items", param=name, details={"limit": _MAX_ITEMS}
+                )
 
     def _refuse_duplicates(self, body: bytes) -> None:
         """msgspec takes the last of two fields of one name.
@@ -81,7 +117,7 @@ class BodyDecoder(Generic[S]):
         if len(names) == len(set(names)):
             return
         try:
-            json.loads(body, object_pairs_hook=_unique_names)
+            check_unique(body)
         except RecursionError as error:
             raise unreadable(error) from error
 
@@ -91,9 +127,11 @@ def validation_error(error: msgspec.ValidationError, *, root: str = "") -> Recur
 
     msgspec tells these apart by its message only, e.g. "Expected `float` >= 0.0 - at `$.n`".
     """
-    reason, _, path = str(error).partition(" - at `$")
+    text = str(error).replace(" - at `key` in `$", " - at `$")
+    reason, _, path = text.partition(" - at `$")
+    reason = _shortened(reason)
     param = (root + path.rstrip("`").replace("[...]", "")).lstrip(".") or None
-    if named := re.search(r"(?:unknown|required) field `(.+)`", reason):
+    if named := re.search(r"(?:unknown|required) field `([^`]+)", reason):
         param = f"{param}.{named[1]}" if param else named[1]
         kind = "unknown" if "unknown" in reason else "missing"
         return MalformedRequest(f"{kind} field {param}", param=param)
@@ -175,49 +213,75 @@ async def read_body(exchange: Exchange, max_bytes: int) -> bytes:
 
 
 class Form(Generic[A]):
-    """A body that comes in JSON or in tensors, and means the same in either.
+    """A body that comes in JSON, or in tensors where they are taken, and means the same in either.
 
-    `of_json` and `of_tensors` raise MalformedRequest or InvalidInput.
+    `of_json` and `of_tensors` raise MalformedRequest or InvalidInput. What is long is read in a
+    thread, which reads in pieces and so lets others in between.
     """
 
     def __init__(
         self,
         decoder: BodyDecoder[S],
         of_json: Callable[[S], A],
-        of_tensors: Callable[[bytes], A],
+        of_tensors: Callable[[Tensors], A] | None = None,
         *,
-        tensors: str,
+        tensors: str = "",
     ) -> None:
+        """`tensors` says which, for the document."""
         self.decoder: BodyDecoder[Any] = decoder
-        self.of_json: Callable[[Any], A] = of_json
-        self.of_tensors = of_tensors
         self.tensors = tensors
-        """Which tensors, for the document."""
+        self.media_types = (JSON,) if of_tensors is None else (JSON, MEDIA_TYPE)
+        self._of_json: Callable[[Any], A] = of_json
+        self._of_tensors = of_tensors
 
-    async def read_json(self, body: bytes) -> A:
-        return await _decode(self._read_json, body)
+    async def read_json(self, body: bytes, *, max_sequences: int) -> A:
+        if len(body) <= _LONG_BYTES:
+            return self._read_json(body, max_sequences)
+        return await asyncio.to_thread(self._read_json, body, max_sequences)
 
-    async def read_tensors(self, body: bytes) -> A:
-        return await _decode(self.of_tensors, body)
+    async def read_tensors(self, body: bytes, *, max_sequences: int) -> A:
+        if len(body) <= _LONG_BYTES:
+            return self._read_tensors(body, max_sequences)
+        return await asyncio.to_thread(self._read_tensors, body, max_sequences)
 
-    def _read_json(self, body: bytes) -> A:
-        return self.of_json(self.decoder.decode(body))
+    def comes_in_tensors(self, exchange: Exchange) -> bool:
+        """Whether the body says so, and may."""
+        says = exchange.headers.get(b"content-type", b"").startswith(_TENSORS)
+        return says and self._of_tensors is not None
+
+    def _read_json(self, body: bytes, max_sequences: int) -> A:
+        return self._of_json(self.decoder.decode(body, max_sequences=max_sequences))
+
+    def _read_tensors(self, body: bytes, max_sequences: int) -> A:
+        assert self._of_tensors is not None, "only then a body may come in tensors"
+        tensors = load(body)
+        lengths = tensors.arrays.get("lengths")
+        if lengths is not None:
+            check_number(lengths.size, max_sequences, self.decoder.sequences or "lengths")
+        return self._of_tensors(tensors)
 
 
-async def read_json(decoder: BodyDecoder[S], body: bytes) -> S:
-    return await _decode(decoder.decode, body)
+def check_number(number: int, limit: int, param: str) -> None:
+    """Of the sequences in one request. Raises TooLarge."""
+    if number > limit:
+        raise _too_many(str(number), limit, param)
 
 
-async def _decode(decode: Callable[[bytes], A], body: bytes) -> A:
-    """In a thread where it takes long: decoders read in pieces, and let others in between."""
-    if len(body) <= _LONG_BYTES:
-        return decode(body)
-    return await asyncio.to_thread(decode, body)
+def _too_many(number: str, limit: int, param: str) -> TooLarge:
+    return TooLarge(
+        f"{number} sequences; RECUR_MAX_SEQUENCES allows {limit}",
+        param=param,
+        details={"limit": limit},
+    )
 
 
-def is_tensors(exchange: Exchange) -> bool:
-    """Whether the body says that it is tensors."""
-    return exchange.headers.get(b"content-type", b"").startswith(_TENSORS)
+def _shortened(text: str) -> str:
+    """As much of what a client sent as is worth repeating."""
+    return text if len(text) <= _MAX_REPEATED else f"{text[:_MAX_REPEATED]}..."
+
+
+def _is_raw(kind: Any) -> bool:
+    return kind is msgspec.Raw or msgspec.Raw in get_args(kind)
 
 
 def check_json(exchange: Exchange, *, accepted: tuple[str, ...] = (JSON,)) -> None:
@@ -273,12 +337,3 @@ def _too_large(max_bytes: int, *, unread: bool) -> BodyTooLarge:
     )
     error.unread = unread
     return error
-
-
-def _unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    value = dict(pairs)
-    if len(value) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise MalformedRequest(f"the field {twice} is there twice", param=twice)
-    return value

@@ -6,9 +6,6 @@ client's leaving.
 """
 
 import asyncio
-import itertools
-import re
-import secrets
 import time
 from collections.abc import Iterable
 
@@ -21,20 +18,12 @@ from service.protocols.exchange import Exchange, begin_exchange
 from service.protocols.native.socket import stream_session
 from service.protocols.operation import Front, Operation
 from service.protocols.reply import error_reply
+from service.protocols.request_id import REQUEST_ID_KEY, request_id_of
 from service.protocols.status import InternalError
 from service.protocols.switch import Switch
 from service.telemetry.logging import bind_request
 
-REQUEST_ID_HEADER = "X-Request-Id"
-
-_ID_HEADER = REQUEST_ID_HEADER.lower().encode()
-_SANE_ID = re.compile(rb"[\x20-\x7e]{1,128}")
 _UNKNOWN_MODEL = "unknown"
-
-_RUN = secrets.token_hex(8)
-_numbers = itertools.count(1)
-"""Random ids would cost a system call each, and with it the interpreter's lock: a sixth of the
-time of a small request, when an engine's thread is busy."""
 
 _log = structlog.get_logger(__name__)
 
@@ -58,7 +47,7 @@ class Edge:
             await self._framework(scope, receive, send)
             return
         exchange = Exchange(scope, receive, send, arrived=time.monotonic())
-        exchange.request_id = _request_id(exchange)
+        exchange.request_id = request_id_of(exchange.headers)
         # Never unbound: a server gives each request a task, and so a context, of its own.
         bind_request(exchange)
         try:
@@ -87,7 +76,7 @@ class Edge:
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
                 exchange.status = message["status"]
-                header = (_ID_HEADER, exchange.request_id.encode())
+                header = (REQUEST_ID_KEY, exchange.request_id.encode())
                 message["headers"] = [*message.get("headers", ()), header]
             await exchange.send(message)
 
@@ -117,11 +106,3 @@ class Record:
                 model=exchange.model,
                 outcome=exchange.outcome,
             )
-
-
-def _request_id(exchange: Exchange) -> str:
-    """The client's own, where it is something that a log and a header can hold."""
-    sent = exchange.headers.get(_ID_HEADER)
-    if sent is not None and _SANE_ID.fullmatch(sent):
-        return sent.decode("ascii")
-    return f"{_RUN}-{next(_numbers):x}"

@@ -8,6 +8,8 @@ from typing import Any, cast
 
 from starlette.types import Receive, Scope, Send
 
+from service.protocols.request_id import REQUEST_ID_KEY
+
 _KEY = "recur.exchange"
 
 
@@ -62,7 +64,7 @@ class Exchange:
     async def begin(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
         """The answer's head, with the request's id."""
         self.status = status
-        headers.append((b"x-request-id", self.request_id.encode()))
+        headers.append((REQUEST_ID_KEY, self.request_id.encode()))
         await self.send({"type": "http.response.start", "status": status, "headers": headers})
 
     async def write(self, body: bytes, *, more: bool = False) -> None:

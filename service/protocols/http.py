@@ -23,7 +23,7 @@ from service.protocols.auth import Authenticator
 from service.protocols.edge import Edge
 from service.protocols.exchange import exchange_of
 from service.protocols.health import Health
-from service.protocols.native import generate, models, predict, sessions, steps
+from service.protocols.native import generate, models, predict, sessions, socket, steps
 from service.protocols.openapi import describe
 from service.protocols.operation import Front, HttpConfig, Operation, Telemetry
 from service.protocols.reply import JSON, Reply, error_reply, json_reply
@@ -40,6 +40,7 @@ Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[Any]]
 OPERATIONS: tuple[Operation, ...] = (
     *predict.OPERATIONS,  # the hottest first: they are looked through in this order
     *steps.OPERATIONS,
+    *socket.OPERATIONS,
     *sessions.OPERATIONS,
     *generate.OPERATIONS,
     *models.OPERATIONS,

@@ -7,9 +7,9 @@ from typing import Any
 import msgspec
 
 from service.dataplane.types import PRIORITIES
-from service.protocols.body import JSON, BodyDecoder, Form
-from service.protocols.edge import REQUEST_ID_HEADER
+from service.protocols.body import JSON
 from service.protocols.operation import DEADLINE_HEADER, PRIORITY_HEADER, Operation
+from service.protocols.request_id import REQUEST_ID_HEADER
 from service.protocols.tensors import MEDIA_TYPE
 
 _REF = "#/components/schemas/{name}"
@@ -28,6 +28,7 @@ _FAILURES = {
     413: "Over a limit that a setting names",
     415: "A media type or encoding that is not read",
     422: "Well-formed, but out of range or not what the model takes",
+    426: "A plain request, where only a WebSocket's handshake is answered",
     429: "Over a quota; Retry-After says when to try again",
     499: "The client left",
     500: "The server's fault",
@@ -72,7 +73,7 @@ class _Schemas:
         for operation in operations:
             types.extend(operation.replies.values())
             if operation.body is not None:
-                types.append(_decoder(operation.body).shape)
+                types.append(operation.body.decoder.shape)
         types = list(dict.fromkeys(types))
         schemas, self.components = msgspec.json.schema_components(types, ref_template=_REF)
         self._of = dict(zip(types, schemas, strict=True))
@@ -88,20 +89,18 @@ def _page(operation: Operation, schemas: _Schemas) -> dict[str, Any]:
         "parameters": _parameters(operation),
         "responses": _responses(operation, schemas),
     }
+    if operation.description:
+        page["description"] = operation.description
     if operation.body is not None:
-        decoder = _decoder(operation.body)
+        decoder = operation.body.decoder
         content: dict[str, Any] = {JSON: {"schema": schemas.of(decoder.shape)}}
-        if isinstance(operation.body, Form):
+        if MEDIA_TYPE in operation.body.media_types:
             schema = {"type": "string", "format": "binary", "description": operation.body.tensors}
             content[MEDIA_TYPE] = {"schema": schema}
         page["requestBody"] = {"required": decoder.required, "content": content}
     if operation.needs_key:
         page["security"] = [{"key": []}, {}]  # {}: a service without keys is open
     return page
-
-
-def _decoder(body: BodyDecoder[Any] | Form[Any]) -> BodyDecoder[Any]:
-    return body.decoder if isinstance(body, Form) else body
 
 
 def _parameters(operation: Operation) -> list[dict[str, Any]]:
@@ -135,17 +134,18 @@ def _parameters(operation: Operation) -> list[dict[str, Any]]:
 
 def _responses(operation: Operation, schemas: _Schemas) -> dict[str, Any]:
     headers = {REQUEST_ID_HEADER: "The request's id, also in the log", **operation.headers}
-    success = {
+    success: dict[str, Any] = {
         "description": "The answer",
         "headers": {
             name: {"description": meaning, "schema": {"type": "string"}}
             for name, meaning in headers.items()
         },
-        "content": {
+    }
+    if operation.replies:
+        success["content"] = {
             media_type: {"schema": schemas.of(body)}
             for media_type, body in operation.replies.items()
-        },
-    }
+        }
     failure = {"application/json": {"schema": schemas.of(ErrorReply)}}
     return {str(operation.status): success} | {
         str(status): {"description": _FAILURES[status], "content": failure}

@@ -5,32 +5,24 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
-import msgspec
-
 from service.dataplane.types import PRIORITIES, Call
 from service.dataplane.verbs import Verbs
 from service.errors import InvalidInput, MalformedRequest
 from service.protocols.auth import Authenticator
 from service.protocols.body import (
-    JSON,
-    BodyDecoder,
     Form,
     check_identity,
     check_json,
-    is_tensors,
     read_body,
-    read_json,
 )
 from service.protocols.exchange import Exchange
 from service.protocols.health import Health
 from service.protocols.presence import Presence
 from service.protocols.reply import Answer
 from service.protocols.sse import PING_SECONDS
-from service.protocols.tensors import MEDIA_TYPE
 from service.telemetry.requests import Exposition
 
 A = TypeVar("A")
-S = TypeVar("S", bound=msgspec.Struct)
 T = TypeVar("T")
 
 DEADLINE_HEADER = "Recur-Deadline-Ms"
@@ -44,10 +36,14 @@ class HttpConfig:
     """What the HTTP layer itself decides; everything about models is the data plane's."""
 
     max_body_bytes: int = 16 * 2**20
+    max_sequences: int = 1024
+    """Of one request, so that more of them need not be read to be refused."""
     default_deadline_seconds: float | None = None
     """Of a request that names none; None is no deadline."""
     ping_seconds: float = PING_SECONDS
     """Silence after which an event stream sends a comment."""
+    stream_window: int = 16
+    """Frames of one socket that are read ahead of the one that is answered."""
     access_log: bool = False
     """Whether each request leaves a line in the log."""
 
@@ -75,29 +71,32 @@ class Front:
     config: HttpConfig
     presence: Presence = field(default_factory=Presence)
 
-    async def read(self, exchange: Exchange, decoder: BodyDecoder[S]) -> S:
-        """The request's body as the value that `decoder` reads."""
-        check_json(exchange)
-        return await read_json(decoder, await read_body(exchange, self.config.max_body_bytes))
-
     async def ask(self, exchange: Exchange, form: Form[A]) -> A:
-        """The request's body, in whichever form it came."""
-        if is_tensors(exchange):
+        """What the request's body says, in whichever form it came."""
+        config = self.config
+        if form.comes_in_tensors(exchange):
             check_identity(exchange)
-            return await form.read_tensors(await read_body(exchange, self.config.max_body_bytes))
-        check_json(exchange, accepted=(JSON, MEDIA_TYPE))
-        return await form.read_json(await read_body(exchange, self.config.max_body_bytes))
+            read = form.read_tensors
+        else:
+            check_json(exchange, accepted=form.media_types)
+            read = form.read_json
+        body = await read_body(exchange, config.max_body_bytes)
+        return await read(body, max_sequences=config.max_sequences)
 
     def call(self, exchange: Exchange, *, deadline_ms: float | None = None) -> Call:
         """Who asks, and until when: by the body, else by the header, else by the configuration."""
         assert exchange.tenant is not None
         assert exchange.protocol is not None
-        seconds = self.config.default_deadline_seconds
-        milliseconds = deadline_ms or _header_deadline(exchange)
+        milliseconds = deadline_ms or deadline_of(exchange.headers)
+        deadline = self.deadline(exchange.arrived, milliseconds)
+        return Call(exchange.tenant, exchange.protocol, deadline, priority_of(exchange.headers))
+
+    def deadline(self, arrived: float, milliseconds: float | None) -> float | None:
+        """Of what arrived then, in seconds of `time.monotonic()`; None, by the configuration."""
         if milliseconds is not None:
-            seconds = milliseconds / 1000
-        deadline = None if seconds is None else exchange.arrived + seconds
-        return Call(exchange.tenant, exchange.protocol, deadline, _header_priority(exchange))
+            return arrived + milliseconds / 1000
+        seconds = self.config.default_deadline_seconds
+        return None if seconds is None else arrived + seconds
 
     def finish(self, exchange: Exchange, work: Awaitable[T]) -> Coroutine[Any, Any, T]:
         """The result of `work`. Raises Cancelled if the client leaves first."""
@@ -120,7 +119,9 @@ class Operation:
     """By media type, the type of the body: a msgspec Struct, or str."""
     failures: tuple[int, ...]
     status: int = 200
-    body: BodyDecoder[Any] | Form[Any] | None = None
+    description: str = ""
+    """What the summary and the schemas leave open."""
+    body: Form[Any] | None = None
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
     """Headers of the reply worth knowing, with what they say."""
     needs_key: bool = True
@@ -128,8 +129,9 @@ class Operation:
     """Refused while the service starts or drains."""
 
 
-def _header_priority(exchange: Exchange) -> str:
-    sent = exchange.headers.get(_PRIORITY_KEY)
+def priority_of(headers: Mapping[bytes, bytes]) -> str:
+    """As a header says, `headers` by lower-case name. Raises InvalidInput."""
+    sent = headers.get(_PRIORITY_KEY)
     if sent is None:
         return "normal"
     priority = sent.decode("latin-1").strip().lower()
@@ -142,8 +144,9 @@ def _header_priority(exchange: Exchange) -> str:
     return priority
 
 
-def _header_deadline(exchange: Exchange) -> float | None:
-    sent = exchange.headers.get(_DEADLINE_KEY)
+def deadline_of(headers: Mapping[bytes, bytes]) -> float | None:
+    """Milliseconds, as a header says. Raises MalformedRequest, InvalidInput."""
+    sent = headers.get(_DEADLINE_KEY)
     if sent is None:
         return None
     try:

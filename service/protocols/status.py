@@ -25,6 +25,12 @@ class UnsupportedMediaType(errors.ClientError):
     code = "unsupported_media_type"
 
 
+class UpgradeRequired(errors.ClientError):
+    """Only a WebSocket's handshake is answered here."""
+
+    code = "upgrade_required"
+
+
 class InternalError(RecurError):
     """Something broke that nobody foresaw: the log has the traceback, the client has the id."""
 
@@ -42,6 +48,7 @@ STATUS: dict[type[RecurError], int] = {
     errors.TooLarge: 413,
     UnsupportedMediaType: 415,
     errors.InvalidInput: 422,
+    UpgradeRequired: 426,
     errors.QuotaExceeded: 429,
     errors.Cancelled: 499,
     errors.ModelFailed: 500,
@@ -95,5 +102,7 @@ def error_headers(error: RecurError) -> dict[str, str]:
             return {"WWW-Authenticate": "Bearer"}
         case MethodNotAllowed():
             return {"Allow": ", ".join(error.details["allow"])}
+        case UpgradeRequired():
+            return {"Upgrade": "websocket", "Connection": "Upgrade"}
         case _:
             return {}

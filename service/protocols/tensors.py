@@ -16,6 +16,7 @@ from msgspec import Meta
 from numpy.typing import NDArray
 
 from service.errors import MalformedRequest
+from service.protocols.unique import check_unique
 
 MEDIA_TYPE = "application/vnd.safetensors"
 
@@ -23,6 +24,8 @@ _LENGTH_BYTES = 8
 _MAX_HEADER_BYTES = 1 << 20
 _MAX_RANK = 8
 _METADATA = "__metadata__"
+_NAMES_OF_ENTRY = 4
+"""Its own, and those of its fields."""
 
 _DTYPES = {
     "F64": np.dtype("<f8"),
@@ -80,13 +83,19 @@ def load(data: bytes) -> Tensors:
             f"header length: {length}, but {len(data) - _LENGTH_BYTES} bytes follow it",
             param="header",
         )
+    header = data[_LENGTH_BYTES:start]
     try:
-        entries = _HEADER.decode(data[_LENGTH_BYTES:start])
+        entries = _HEADER.decode(header)
     except _UNREADABLE as error:
         raise MalformedRequest(f"header: {error}", param="header") from error
-    metadata = _metadata(entries.pop(_METADATA, msgspec.Raw(b"{}")))
+    raw_metadata = entries.pop(_METADATA, None)
+    metadata = {} if raw_metadata is None else _metadata(raw_metadata)
     numbers = memoryview(data)[start:]
-    return Tensors({name: _array(name, raw, numbers) for name, raw in entries.items()}, metadata)
+    arrays = {name: _array(name, raw, numbers) for name, raw in entries.items()}
+    num_names = len(arrays) * _NAMES_OF_ENTRY + len(metadata) + (raw_metadata is not None)
+    if header.count(b":") > num_names:  # some stand in texts, or a name stands twice
+        check_unique(header)
+    return Tensors(arrays, metadata)
 
 
 def dump(tensors: Tensors) -> bytes:

@@ -10,6 +10,7 @@ from typing import Any, Literal, cast
 import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 _HEAD = b"HTTP/1.1 "
 _INTERIM = b"HTTP/1.1 100 "
@@ -30,7 +31,7 @@ def uvicorn_config(
         host=host,
         port=port,
         http=HttpProtocol,
-        ws="websockets-sansio",
+        ws=SocketProtocol,
         ws_max_size=max_frame_bytes,
         ws_per_message_deflate=False,  # numbers hardly shrink, and it costs more than their step
         access_log=False,
@@ -58,6 +59,15 @@ class HttpProtocol(HttpToolsProtocol):
         super().handle_websocket_upgrade()
         # It leads back to this protocol, which nobody will tell that its connection is lost.
         del self.parser
+
+
+class SocketProtocol(WebSocketsSansIOProtocol):
+    """A handshake that was answered by an HTTP reply is complete: uvicorn logs it as an error."""
+
+    async def send(self, message: Any) -> None:
+        await super().send(message)
+        if message["type"] == "websocket.http.response.body":
+            self.handshake_complete = True
 
 
 class _Joining:

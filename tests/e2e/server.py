@@ -1,5 +1,6 @@
 """A real server process, started and stopped by a test."""
 
+import hashlib
 import json
 import os
 import signal
@@ -7,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,6 +59,20 @@ def start(
             command = ["sh", "-c", 'trap "" TERM; exec "$@"', "sh", *command]
         process = subprocess.Popen(command, cwd=ROOT, env=env, stderr=stderr)
     return Server(process, f"http://127.0.0.1:{port}", log)
+
+
+def api_keys(**keys: str) -> str:
+    """The setting that gives each tenant its key: `api_keys(ann="key-a")`."""
+    hashes = {tenant: hashlib.sha256(key.encode()).hexdigest() for tenant, key in keys.items()}
+    return ",".join(f"{tenant}:{digest}" for tenant, digest in hashes.items())
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 30.0) -> None:
+    """Until it is so: of what happens in another process nobody hears otherwise."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it never came true"
+        time.sleep(0.02)
 
 
 def wait_until_ready(server: Server) -> None:

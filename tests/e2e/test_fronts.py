@@ -2,14 +2,12 @@
 
 import os
 import signal
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import httpx
 import pytest
 
-from tests.e2e.server import Server, serving, start
+from tests.e2e.server import Server, serving, start, wait_for
 from tests.service.artifacts import save_running_total
 
 pytestmark = pytest.mark.slow
@@ -25,13 +23,6 @@ def fronts_of(server: Server) -> list[int]:
     """The processes that the server's own has started."""
     children = f"/proc/{server.process.pid}/task/{server.process.pid}/children"
     return [int(pid) for pid in Path(children).read_text().split()]
-
-
-def wait_for(condition: Callable[[], bool], seconds: float = 30.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it never came true"
-        time.sleep(0.02)
 
 
 def is_gone(pid: int) -> bool:

@@ -1,7 +1,6 @@
 """The process as an operator meets it: starting, refusing to start, reloading, stopping."""
 
 import asyncio
-import hashlib
 import os
 import shutil
 import signal
@@ -13,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.e2e.server import ROOT, serving, start
+from tests.e2e.server import ROOT, api_keys, serving, start, wait_for
 from tests.service.artifacts import save_babble, save_parity, save_running_total
 
 pytestmark = pytest.mark.slow
@@ -158,14 +157,6 @@ def predicts(client: httpx.Client, body: object) -> bool:
         return False
 
 
-def wait_for(condition: "object", seconds: float = 30.0) -> None:
-    assert callable(condition)
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it never came true"
-        time.sleep(0.05)
-
-
 @pytest.mark.parametrize("http_workers", ["0", "2"])
 def test_a_new_version_takes_over_while_sessions_stay_on_theirs(
     models: Path, tmp_path: Path, http_workers: str
@@ -192,10 +183,7 @@ def test_a_new_version_takes_over_while_sessions_stay_on_theirs(
 
 @pytest.mark.parametrize("http_workers", ["0", "2"])
 def test_keys_part_the_tenants(models: Path, tmp_path: Path, http_workers: str) -> None:
-    keys = ",".join(
-        f"{name}:{hashlib.sha256(key.encode()).hexdigest()}"
-        for name, key in (("ann", "key-a"), ("bob", "key-b"))
-    )
+    keys = api_keys(ann="key-a", bob="key-b")
     with (
         serving(models, tmp_path / "log", http_workers=http_workers, api_keys=keys) as server,
         httpx.Client(base_url=server.url, timeout=30) as client,

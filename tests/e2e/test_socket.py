@@ -1,6 +1,5 @@
 """A session over a real WebSocket: in order, in kind, and with the guarantees of a request."""
 
-import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,8 +12,8 @@ from safetensors.numpy import load, save
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
-from tests.e2e.server import Server, serving
-from tests.service.artifacts import save_running_total
+from tests.e2e.server import Server, api_keys, serving, wait_for
+from tests.service.artifacts import save_babble, save_running_total
 
 pytestmark = pytest.mark.slow
 
@@ -24,13 +23,15 @@ def server(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Server]:
     root = tmp_path_factory.mktemp("socket")
+    save_babble(root / "models")
     save_running_total(root / "models")
-    with serving(root / "models", root / "log", http_workers=request.param) as server:
+    settings = {"http_workers": request.param, "max_tokens": "1000000"}
+    with serving(root / "models", root / "log", **settings) as server:
         yield server
 
 
-def open_session(server: Server) -> str:
-    return httpx.post(f"{server.url}/v1/models/running-total/sessions").json()["session_id"]
+def open_session(server: Server, model: str = "running-total") -> str:
+    return httpx.post(f"{server.url}/v1/models/{model}/sessions").json()["session_id"]
 
 
 def socket_of(server: Server, session: str, **headers: str) -> ClientConnection:
@@ -114,26 +115,54 @@ def test_a_session_that_ends_meanwhile_closes_its_socket(server: Server) -> None
     assert caught.value.rcvd.code == 4410
 
 
+@pytest.mark.parametrize("politely", [True, False])
+def test_a_frame_whose_client_left_is_dropped_and_its_session_where_it_was(
+    server: Server, politely: bool
+) -> None:
+    session = open_session(server, "babble")
+    url = f"{server.url}/v1/sessions/{session}"
+    before = requests(server, "babble", "cancelled")
+    text = {"prompt": "a", "max_tokens": 1_000_000, "stream": True}
+    with httpx.stream("POST", f"{url}/generate", json=text, timeout=30) as stream:
+        lines = stream.iter_lines()  # kept: the stream is closed with it
+        assert next(lines).startswith("data: ")
+        with socket_of(server, session) as socket:
+            socket.send('{"inputs": "a"}')  # it waits for its turn behind the long text
+            socket.ping().wait(30)  # what came before is read
+            if not politely:
+                socket.close_socket()
+        wait_for(lambda: requests(server, "babble", "cancelled") == before + 1)
+    with socket_of(server, session) as socket:
+        assert ask(socket, inputs="a", step=0)["step"] == 1
+    events = server.events()
+    assert not [event for event in events if event["level"] == "error"]
+
+
 def test_a_frame_counts_like_a_request(server: Server) -> None:
-    before = requests(server)
+    before = requests(server, "running-total", "ok")
     with socket_of(server, open_session(server)) as socket:
         for _ in range(3):
             ask(socket, inputs=[[1]])
-    assert requests(server) == before + 4  # one opened the session
+    # One opened the session.
+    wait_for(lambda: requests(server, "running-total", "ok") == before + 4)
 
 
-def requests(server: Server) -> float:
+def requests(server: Server, model: str, outcome: str) -> float:
     text = httpx.get(f"{server.url}/metrics").text
-    name = 'recur_requests_total{model="running-total",outcome="ok",protocol="native"} '
+    name = f'recur_requests_total{{model="{model}",outcome="{outcome}",protocol="native"}} '
     return sum(float(line[len(name) :]) for line in text.splitlines() if line.startswith(name))
+
+
+def test_the_handshake_has_the_requests_id(server: Server) -> None:
+    session = open_session(server)
+    with socket_of(server, session, **{"X-Request-Id": "from afar"}) as socket:
+        assert socket.response is not None
+        assert socket.response.headers["X-Request-Id"] == "from afar"
 
 
 def test_a_socket_needs_the_key_of_the_sessions_owner(tmp_path: Path) -> None:
     save_running_total(tmp_path / "models")
-    keys = ",".join(
-        f"{name}:{hashlib.sha256(key.encode()).hexdigest()}"
-        for name, key in (("ann", "key-a"), ("bob", "key-b"))
-    )
+    keys = api_keys(ann="key-a", bob="key-b")
     with serving(tmp_path / "models", tmp_path / "log", api_keys=keys) as server:
         ann = {"Authorization": "Bearer key-a"}
         opened = httpx.post(f"{server.url}/v1/models/running-total/sessions", headers=ann)

@@ -14,16 +14,14 @@ from service.artifact.text import Text
 from tests.e2e.server import serving
 from tests.training.tiny import publish_run
 from training.config import RunConfig
+from training.recipes.registry import find_recipe
 from training.recipes.steps import Folders
-from training.recipes.tiny import (
-    tiny_language,
-    tiny_questions,
-    tiny_series,
-    tiny_wishes,
-    tiny_wishes_live,
-)
 
 pytestmark = pytest.mark.slow
+
+LANGUAGE = ("tiny-language", "tiny-vanilla", "tiny-min-gru")
+QUESTIONS = ("tiny-questions", "tiny-cho")
+SERIES = ("tiny-series", "tiny-min-lstm")
 
 # float32 sums in another order: torch and ONNX Runtime, over a few dozen steps.
 ROUNDING = 1e-4
@@ -53,8 +51,8 @@ class Made:
 def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Made]]:
     root = tmp_path_factory.mktemp("whole-path")
     folders = Folders(root / "runs", root / "models")
-    recipes = (tiny_language, tiny_questions, tiny_series, tiny_wishes, tiny_wishes_live)
-    configs = [one_epoch(recipe()) for recipe in recipes]
+    names = (*LANGUAGE, *QUESTIONS, *SERIES, "tiny-wishes", "tiny-wishes-live")
+    configs = [one_epoch(find_recipe(name)) for name in names]
     published = {config.name: publish_run(config, folders) for config in configs}
     with (
         serving(folders.models, root / "log") as server,
@@ -67,19 +65,20 @@ def one_epoch(config: RunConfig) -> RunConfig:
     return replace(config, optim=replace(config.optim, max_epochs=1))
 
 
+@pytest.mark.parametrize("name", LANGUAGE)
 def test_a_language_model_scores_as_torch_does_in_one_piece_and_in_a_session(
-    made: dict[str, Made],
+    made: dict[str, Made], name: str
 ) -> None:
-    model = made["tiny-language"]
+    model = made[name]
     text = "the cat sleeps.\na bird sings.\n"
     ids = Text(model.folder / "tokenizer.json").encode(text)
-    start = model.client.get("/v1/models/tiny-language").json()["output"]["start_token"]
+    start = model.client.get(f"/v1/models/{name}").json()["output"]["start_token"]
     logits = model.torch_outputs([start, *ids[:-1]])
     expected = torch.log_softmax(torch.from_numpy(logits), -1).numpy()[np.arange(len(ids)), ids]
-    whole = model.post("/v1/models/tiny-language/predict", {"inputs": [text, text[:5]]})
+    whole = model.post(f"/v1/models/{name}/predict", {"inputs": [text, text[:5]]})
     scores = whole["predictions"][0]["token_log_likelihoods"]
     np.testing.assert_allclose(scores, expected, atol=ROUNDING)
-    session = model.post("/v1/models/tiny-language/sessions", {})["session_id"]
+    session = model.post(f"/v1/models/{name}/sessions", {})["session_id"]
     stepped: list[float] = []
     for character in text:
         reply = model.post(f"/v1/sessions/{session}/steps", {"inputs": character})
@@ -87,24 +86,28 @@ def test_a_language_model_scores_as_torch_does_in_one_piece_and_in_a_session(
     assert stepped == scores
 
 
-def test_greedy_text_is_what_torch_would_say(made: dict[str, Made]) -> None:
-    model = made["tiny-language"]
+@pytest.mark.parametrize("name", LANGUAGE)
+def test_greedy_text_is_what_torch_would_say(made: dict[str, Made], name: str) -> None:
+    model = made[name]
     text = Text(model.folder / "tokenizer.json")
-    start = model.client.get("/v1/models/tiny-language").json()["output"]["start_token"]
+    start = model.client.get(f"/v1/models/{name}").json()["output"]["start_token"]
     prompt = "the dog"
     ids = [start, *text.encode(prompt).tolist()]
     for _ in range(20):
         ids.append(int(model.torch_outputs(ids)[-1].argmax()))
     body = {"prompt": prompt, "max_tokens": 20, "temperature": 0}
-    reply = model.post("/v1/models/tiny-language/generate", body)
+    reply = model.post(f"/v1/models/{name}/generate", body)
     assert reply["choices"][0]["text"] == text.decode(ids[1:])[len(prompt) :]
 
 
-def test_a_classifier_of_whole_texts_answers_as_torch_does(made: dict[str, Made]) -> None:
-    model = made["tiny-questions"]
+@pytest.mark.parametrize("name", QUESTIONS)
+def test_a_classifier_of_whole_texts_answers_as_torch_does(
+    made: dict[str, Made], name: str
+) -> None:
+    model = made[name]
     text = Text(model.folder / "tokenizer.json")
     questions = ["where is the tower", "who wrote it", "how many", "what city holds the old book"]
-    reply = model.post("/v1/models/tiny-questions/predict", {"inputs": questions})
+    reply = model.post(f"/v1/models/{name}/predict", {"inputs": questions})
     for question, prediction in zip(questions, reply["predictions"], strict=True):
         logits = model.torch_outputs(text.encode(question))
         expected = torch.softmax(torch.from_numpy(logits), -1).numpy()
@@ -112,28 +115,45 @@ def test_a_classifier_of_whole_texts_answers_as_torch_does(made: dict[str, Made]
         np.testing.assert_allclose(seen, expected, atol=ROUNDING)
         labels = list(prediction["probabilities"])
         assert prediction["label"] == labels[int(expected.argmax())]
-    refused = model.client.post("/v1/models/tiny-questions/sessions")
+    refused = model.client.post(f"/v1/models/{name}/sessions")
     assert refused.status_code == 422
     assert refused.json()["error"]["code"] == "model_has_no_state"
 
 
-def test_a_forecaster_forecasts_as_torch_does_at_every_step(made: dict[str, Made]) -> None:
-    model = made["tiny-series"]
-    features = len(model.client.get("/v1/models/tiny-series").json()["input"]["features"])
+@pytest.mark.parametrize("name", SERIES)
+def test_a_forecaster_forecasts_as_torch_does_at_every_step(
+    made: dict[str, Made], name: str
+) -> None:
+    model = made[name]
+    features = len(model.client.get(f"/v1/models/{name}").json()["input"]["features"])
     hours = np.arange(60)[:, None] + np.arange(features)[None, :]
     series = (np.sin(hours / 24 * 2 * np.pi) * 3 + 10).astype(np.float32)
     scaled = model.torch_outputs(series)  # [time, horizon, features]
     body = {"inputs": [series.tolist(), series[:7].tolist()], "raw": True}
-    reply = model.post("/v1/models/tiny-series/predict", body)
+    reply = model.post(f"/v1/models/{name}/predict", body)
     whole = np.array(reply["predictions"][0]["outputs"]["forecast"])
     np.testing.assert_allclose(whole, scaled, atol=10 * ROUNDING)
-    session = model.post("/v1/models/tiny-series/sessions", {})["session_id"]
+    session = model.post(f"/v1/models/{name}/sessions", {})["session_id"]
     at = 0
     for length in (1, 2, 17, 40):
         chunk = series[at : at + length].tolist()
         reply = model.post(f"/v1/sessions/{session}/steps", {"inputs": chunk, "step": at})
         at += length
         assert reply["prediction"]["forecast"] == whole[at - 1].tolist()
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("tiny-questions", "1 x lstm of 8 units, both directions;"),
+        ("tiny-cho", "2 x gru_cho of 8 units, mean of both, residual;"),
+        ("tiny-min-gru", "3 x min_gru of 32 units, causal, residual, normalised;"),
+    ],
+)
+def test_the_card_says_what_is_between_the_layers(
+    made: dict[str, Made], name: str, said: str
+) -> None:
+    assert said in (made[name].folder / "card.md").read_text()
 
 
 def test_a_tagger_tags_each_word_and_tells_the_intent_as_torch_does(made: dict[str, Made]) -> None:

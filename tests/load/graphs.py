@@ -15,24 +15,23 @@ import numpy as np
 
 from service.artifact.artifact import read_manifest
 from service.artifact.manifest import Manifest, TextInput
-from tests.load.report import conditions
+from tests.load.report import conditions_now
 from training.runner import Array, Runner
 
-_SHAPES = tuple((steps, rows) for steps in (1, 16) for rows in (1, 8, 16, 32, 64))
+SHAPES = tuple((steps, rows) for steps in (1, 16) for rows in (1, 8, 16, 32, 64))
 _ROUNDS = 9
 _ROUND_SECONDS = 0.02
 
 
 def main(folders: list[Path]) -> None:
-    told = {"command": f"python -m tests.load.graphs {' '.join(map(str, folders))}"}
-    for name, value in (conditions() | told).items():
+    for name, value in conditions_now("tests.load.graphs").items():
         print(f"- {name}: {value}")
     for folder in folders:
         manifest = read_manifest(folder)
         runners = _runners(folder, manifest)
         print(f"\n| {manifest.name}: steps | rows | {' | '.join(runners)} |")
         print("|--:" * (2 + len(runners)) + "|")
-        for steps, rows in _SHAPES:
+        for steps, rows in SHAPES:
             print(_line(manifest, runners, steps=steps, rows=rows))
 
 
@@ -56,7 +55,7 @@ def _line(manifest: Manifest, runners: dict[str, Runner], *, steps: int, rows: i
         for name, runner in runners.items()
         if steps == 1 or not name.endswith("step")
     }
-    times = _microseconds(calls)
+    times = microseconds(calls)
     fused = times["float32"]
     cells = [
         f"{times[name]:,.0f} ({fused / times[name]:.2f}x)" if name in times else ""
@@ -73,7 +72,8 @@ def _inputs(manifest: Manifest, rows: int, steps: int) -> Array:
     return draw.normal(0, 10, shape).astype(np.float32)
 
 
-def _microseconds(calls: dict[str, Callable[[], object]]) -> dict[str, float]:
+def microseconds(calls: dict[str, Callable[[], object]]) -> dict[str, float]:
+    """Of processor time, each call's; all in turn within every round."""
     repeats = {
         name: max(1, int(_ROUND_SECONDS / _seconds(call, 3))) for name, call in calls.items()
     }

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
-from tests.load import websocket
+from tests.load import graphs, holds, websocket
 from tests.load.compare import (
     BULK,
     BULK_2,
@@ -243,3 +243,20 @@ def connected(connection: Connection) -> tuple[Connection, list[Connection]]:
 
 def pieces(data: bytes, size: int) -> Iterator[bytes]:
     return (data[i : i + size] for i in range(0, len(data), size))
+
+
+@pytest.mark.slow
+def test_each_form_of_a_graph_is_timed(models: Path, capsys: pytest.CaptureFixture[str]):
+    folder = min(models.glob("*/1"))
+    graphs.main([folder])
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("|")]
+    assert len(lines) == 2 + len(graphs.SHAPES)
+    assert "float32" in lines[0]
+
+
+@pytest.mark.slow
+async def test_bodies_that_mean_ill_are_answered_or_refused():
+    app = holds.application()
+    statuses = {name: await holds.ask(app, *request) for name, request in holds.asked().items()}
+    assert set(statuses.values()) <= {200, 400, 413, 422}, statuses
+    assert statuses["sequences: texts"] == statuses["tensors: lengths"] == 413

@@ -10,11 +10,15 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from service.engine.cost import CostModel
 from service.errors import ModelFailed
 from service.runtime.base import State, StepInput, StepOutput
 from service.runtime.onnx import check_shapes
 
 GARBAGE = np.float32(1e9)
+
+DEAR_CALLS = CostModel(call=1.0, step=0.0, row=0.0, row_step=1e-6)
+"""Calls so dear that none is made on the event loop: a test may block them."""
 
 
 @dataclass

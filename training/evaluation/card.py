@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from service.artifact.manifest import Metric
-from training.config import RunConfig
+from training.config import ModelConfig, RunConfig
 from training.data.batches import DataFacts
 from training.evaluation.comparison import Compared
 from training.evaluation.evaluation import Evaluation
@@ -104,7 +104,7 @@ def _data(data: DataFacts) -> str:
 
 def _model(config: RunConfig, facts: CardFacts) -> str:
     model, optim = config.model, config.optim
-    directions = "both directions" if model.bidirectional else "causal"
+    directions = _kind(model)
     return (
         f"## Model\n\n{model.layers} x {model.cell} of {model.hidden} units, {directions}; "
         f"{facts.num_weights:,} weights, {facts.num_bytes / 1e6:.2f} MB as ONNX.\n\n"
@@ -112,6 +112,16 @@ def _model(config: RunConfig, facts: CardFacts) -> str:
         f"weight decay {optim.weight_decay:g}), dropout {model.dropout:g}, seed {config.seed}, "
         f"precision {config.precision}. {_KEPT[optim.keep]}"
     )
+
+
+def _kind(model: ModelConfig) -> str:
+    """Directions, and what else is between the layers."""
+    words = ["causal"]
+    if model.bidirectional:
+        words = ["both directions" if model.combine == "concat" else f"{model.combine} of both"]
+    words += ["residual"] if model.residual else []
+    words += ["normalised"] if model.layer_norm else []
+    return ", ".join(words)
 
 
 def _sample(evaluation: Evaluation) -> str:

@@ -26,6 +26,7 @@ _DTYPES = {
     "int32": TensorProto.INT32,
     "int64": TensorProto.INT64,
     "uint8": TensorProto.UINT8,
+    "bool": TensorProto.BOOL,
 }
 _MICROSOFT = "com.microsoft"
 _DOMAINS = {"MatMulIntegerToFloat": _MICROSOFT}
@@ -37,6 +38,7 @@ class Draft:
 
     def __init__(self, constants: Iterable[onnx.TensorProto] = ()) -> None:
         self._nodes: list[onnx.NodeProto] = []
+        self._constants_lie_outside = False
         self._constants = {tensor.name: tensor for tensor in constants}
 
     def constant(self, name: str, value: NDArray[Any]) -> str:
@@ -98,13 +100,24 @@ class Draft:
         """A draft of the body of a node of this one: it sees and adds to the same constants."""
         body = Draft()
         body._constants = self._constants
+        body._constants_lie_outside = True
         return body
 
     def body(
         self, inputs: Sequence[onnx.ValueInfoProto], outputs: Sequence[onnx.ValueInfoProto]
     ) -> onnx.GraphProto:
-        """The graph that a node takes as an attribute; its constants lie outside."""
-        return helper.make_graph(self._nodes, "body", list(inputs), list(outputs))
+        """The graph that a node takes as an attribute; those of `inner` have no constants."""
+        constants = [] if self._constants_lie_outside else self._constants_of(self._nodes)
+        return helper.make_graph(self._nodes, "body", list(inputs), list(outputs), constants)
+
+    def replace(self, model: onnx.ModelProto, node: onnx.NodeProto) -> None:
+        """Put all that is here in the place of `node` in a finished model."""
+        nodes, own = list(model.graph.node), _read(self._nodes, set(node.output))
+        at = nodes.index(node)
+        nodes[at : at + 1] = own
+        del model.graph.node[:]
+        model.graph.node.extend(nodes)
+        model.graph.initializer.extend(self._constants_of(own))
 
     def finish(
         self, spec: GraphSpec, *, opset: int = OPSET, steps: int | None = None
@@ -122,8 +135,7 @@ class Draft:
             [value(name, dtype, _at(shape, steps)) for name, dtype, shape in inputs],
             [value(name, dtype, _at(shape, steps)) for name, dtype, shape in outputs],
         )
-        read = {name for node in graph.node for name in _names_read(node)}
-        graph.initializer.extend(t for name, t in self._constants.items() if name in read)
+        graph.initializer.extend(self._constants_of(graph.node))
         opsets = [helper.make_opsetid("", opset)]
         if any(node.domain == _MICROSOFT for node in _all_nodes(graph)):
             opsets.append(helper.make_opsetid(_MICROSOFT, 1))
@@ -132,6 +144,11 @@ class Draft:
         )
         onnx.checker.check_model(model, full_check=True)
         return model
+
+    def _constants_of(self, nodes: Iterable[onnx.NodeProto]) -> list[onnx.TensorProto]:
+        """Those that the nodes read."""
+        read = {name for node in nodes for name in _names_read(node)}
+        return [tensor for name, tensor in self._constants.items() if name in read]
 
 
 def graph_inputs(spec: GraphSpec) -> list[tuple[str, str, Shape]]:

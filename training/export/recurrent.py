@@ -1,20 +1,51 @@
-"""Recurrent layers as fused ONNX operators, one node a layer, time-major inside."""
+"""Recurrent layers as ONNX, time-major inside: an operator for each, or a loop a direction."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
 
 from service.artifact.manifest import GraphSpec, StateSpec, TensorSpec
 from training.export.draft import Draft
-from training.export.weights import OPERATORS, layer_weights, operator_attributes
+from training.export.lengths import LENGTHS, add_valid
+from training.export.scanned import Side, add_scanned
+from training.export.weights import OPERATORS, array, layer_weights, operator_attributes
 from training.nn.recurrent import RecurrentStack
 
-MODEL_FILE, LENGTHS = "model.onnx", "lengths"
-_STATE_LETTERS = {"lstm": ("h", "c")}
+__all__ = ["LENGTHS", "MODEL_FILE", "add_layers", "add_stack", "stack_graph", "state_specs"]
+
+MODEL_FILE = "model.onnx"
+
+
+@dataclass(frozen=True, slots=True)
+class _Layer:
+    """Where a layer stands."""
+
+    stack: RecurrentStack
+    number: int
+
+    @property
+    def name(self) -> str:
+        return f"layer{self.number}"
+
+    @property
+    def finals(self) -> tuple[str, ...]:
+        """The names of h, and c of an LSTM, after the last step; of one layer, the graph's own."""
+        names = (f"{letter}_out" for letter in _letters(self.stack))
+        return tuple(n if self.stack.num_layers == 1 else f"{self.name}_{n}" for n in names)
+
+
+@dataclass(frozen=True, slots=True)
+class _Added:
+    sides: tuple[str, ...]
+    """h of every direction, `[time, batch, hidden]`; or of both, joined already."""
+    finals: tuple[str, ...]
+    """h, and c of an LSTM, `[directions, batch, hidden]`."""
 
 
 def state_specs(stack: RecurrentStack) -> tuple[StateSpec, ...]:
     """`h_in -> h_out`, and `c_in -> c_out` of an LSTM; `[layers * directions, batch, hidden]`."""
-    directions = 2 if stack.fused.bidirectional else 1
-    shape = (stack.fused.num_layers * directions, "batch", stack.fused.hidden_size)
+    shape = (stack.num_layers * stack.directions, "batch", stack.hidden)
     return tuple(
         StateSpec(input=f"{letter}_in", output=f"{letter}_out", shape=shape, batch_axis=1)
         for letter in _letters(stack)
@@ -26,19 +57,44 @@ def add_stack(draft: Draft, stack: RecurrentStack, steps: str) -> str:
 
     Initial and final states are the graph's inputs and outputs that `state_specs` names.
     """
-    layers, letters = stack.fused.num_layers, _letters(stack)
-    initial = {letter: _split(draft, f"{letter}_in", stack) for letter in letters}
-    finals: dict[str, list[str]] = {letter: [] for letter in letters}
-    for layer in range(layers):
-        states = [initial[letter][layer] for letter in letters]
-        final = [_of_layer(f"{letter}_out", layer, stack) for letter in letters]
-        steps = _add_layer(draft, stack, layer, steps=steps, states=states, finals=final)
-        for letter, name in zip(letters, final, strict=True):
-            finals[letter].append(name)
-    if layers > 1:
-        for letter in letters:
-            draft.add("Concat", finals[letter], f"{letter}_out", {"axis": 0})
+    letters = _letters(stack)
+    split = [_split(draft, f"{letter}_in", stack) for letter in letters]
+    initial = list(zip(*split, strict=True))
+    steps, finals = add_layers(draft, stack, steps, initial=initial)
+    if stack.num_layers > 1:
+        for letter, of_layers in zip(letters, zip(*finals, strict=True), strict=True):
+            draft.add("Concat", of_layers, f"{letter}_out", {"axis": 0})
     return steps
+
+
+def add_layers(
+    draft: Draft,
+    stack: RecurrentStack,
+    steps: str,
+    *,
+    initial: Sequence[tuple[str, ...]] | None = None,
+) -> tuple[str, list[tuple[str, ...]]]:
+    """The outputs `[time, batch, outputs]`, and every layer's final states.
+
+    `initial` are every layer's, h and c of an LSTM; None starts from zero.
+    """
+    looped = stack.cell not in OPERATORS
+    masked = initial is None and (looped or len(stack.norms) > 0)
+    valid = _add_valid_steps(draft, steps) if looped or masked else ""
+    finals: list[tuple[str, ...]] = []
+    for number in range(stack.num_layers):
+        layer = _Layer(stack, number)
+        states = initial[number] if initial is not None else ()
+        if looped:
+            added = _add_loops(draft, layer, steps, states=states, valid=valid)
+        else:
+            added = _add_fused(draft, layer, steps, states)
+        steps = _add_passed_on(draft, layer, steps, added.sides)
+        finals.append(added.finals)
+    if masked:  # whoever reads whole sequences may sum over time
+        zero = draft.shared("zero_float", np.array(0, np.float32))
+        steps = draft.add("Where", [valid, steps, zero], "layers_to_the_end")
+    return steps, finals
 
 
 def stack_graph(stack: RecurrentStack) -> tuple[Draft, GraphSpec]:
@@ -47,11 +103,7 @@ def stack_graph(stack: RecurrentStack) -> tuple[Draft, GraphSpec]:
     spec = GraphSpec(
         file=MODEL_FILE,
         inputs=(
-            TensorSpec(
-                name="values",
-                dtype="float32",
-                shape=("batch", "time", stack.fused.input_size),
-            ),
+            TensorSpec(name="values", dtype="float32", shape=("batch", "time", stack.num_features)),
         ),
         lengths=LENGTHS,
         outputs=(
@@ -64,55 +116,105 @@ def stack_graph(stack: RecurrentStack) -> tuple[Draft, GraphSpec]:
     return draft, spec
 
 
-def _add_layer(
-    draft: Draft,
-    stack: RecurrentStack,
-    layer: int,
-    *,
-    steps: str,
-    states: Sequence[str],
-    finals: Sequence[str],
-) -> str:
-    weights = layer_weights(stack, layer)
-    bias = ""
-    if weights.bias is not None:
-        bias = draft.constant(f"layer{layer}_bias", weights.bias)
+def _add_fused(draft: Draft, layer: _Layer, steps: str, states: Sequence[str]) -> _Added:
+    stack, name = layer.stack, layer.name
+    weights = layer_weights(stack, layer.number)
+    bias = "" if weights.bias is None else draft.constant(f"{name}_bias", weights.bias)
     inputs = [
         steps,
-        draft.constant(f"layer{layer}_input_weights", weights.input),
-        draft.constant(f"layer{layer}_recurrent_weights", weights.recurrent),
+        draft.constant(f"{name}_input_weights", weights.input),
+        draft.constant(f"{name}_recurrent_weights", weights.recurrent),
         bias,
         LENGTHS,
         *states,
     ]
-    outputs = [f"layer{layer}_directions", *finals]
-    operator = OPERATORS[stack.cell]
-    draft.add_many(operator, inputs, outputs, operator_attributes(stack))
-    return _join_directions(draft, outputs[0], f"layer{layer}_outputs", stack)
+    finals = layer.finals if states else ()
+    outputs = [f"{name}_directions", *finals]
+    draft.add_many(OPERATORS[stack.cell], inputs, outputs, operator_attributes(stack))
+    return _Added(_add_sides(draft, layer, outputs[0]), finals)
 
 
-def _join_directions(draft: Draft, tensor: str, output: str, stack: RecurrentStack) -> str:
-    """`[time, directions, batch, hidden]` to `[time, batch, directions * hidden]`."""
-    if not stack.fused.bidirectional:
-        return draft.add("Squeeze", [tensor, draft.integers(1)], output)
-    by_batch = draft.transpose(tensor, f"{tensor}_by_batch", (0, 2, 1, 3))
-    return draft.add("Reshape", [by_batch, draft.integers(0, 0, stack.num_outputs)], output)
+def _add_sides(draft: Draft, layer: _Layer, tensor: str) -> tuple[str, ...]:
+    """From the operator's `[time, directions, batch, hidden]`."""
+    stack, name = layer.stack, layer.name
+    if stack.directions == 1:
+        return (draft.add("Squeeze", [tensor, draft.integers(1)], f"{name}_h"),)
+    if stack.combine == "concat":
+        by_batch = draft.transpose(tensor, f"{tensor}_by_batch", (0, 2, 1, 3))
+        both = draft.integers(0, 0, stack.num_outputs)
+        return (draft.add("Reshape", [by_batch, both], f"{name}_h"),)
+    sides = [f"{name}_forward", f"{name}_backward"]
+    draft.split(tensor, [f"{side}_kept" for side in sides], sizes=[1, 1], axis=1)
+    return tuple(draft.add("Squeeze", [f"{side}_kept", draft.integers(1)], side) for side in sides)
+
+
+def _add_loops(
+    draft: Draft, layer: _Layer, steps: str, *, states: Sequence[str], valid: str
+) -> _Added:
+    stack, name = layer.stack, layer.name
+    titles = [f"{name}_forward", f"{name}_backward"][: stack.directions]
+    initial, finals = [*states] or [""] * len(titles), [*layer.finals]
+    if len(titles) == 2:
+        finals = [f"{title}_final" for title in titles]
+        if states:
+            initial = [f"{title}_initial" for title in titles]
+            draft.split(states[0], initial, sizes=[1, 1], axis=0)
+    steps_of = list[str]()
+    for direction, title in enumerate(titles):
+        weights = stack.layer(layer.number).weights(direction)
+        side = Side(
+            cell=stack.cell,
+            hidden=stack.hidden,
+            weights=weights,
+            backward=direction == 1,
+            name=title,
+            final=finals[direction],
+        )
+        steps_of.append(add_scanned(draft, side, steps, initial=initial[direction], valid=valid))
+    if len(titles) == 2:
+        draft.add("Concat", finals, layer.finals[0], {"axis": 0})
+    return _Added(tuple(steps_of), layer.finals if states else ())
+
+
+def _add_passed_on(draft: Draft, layer: _Layer, read: str, sides: Sequence[str]) -> str:
+    """What the next layer reads, `[time, batch, num_outputs]`; see `RecurrentStack`."""
+    stack, name = layer.stack, layer.name
+    steps = sides[0] if len(sides) == 1 else _add_combined(draft, layer, sides)
+    if stack.residual and layer.number > 0:
+        steps = draft.add("Add", [read, steps], f"{name}_added")
+    if not stack.norms:
+        return steps
+    norm = stack.norm(layer.number)
+    gain = draft.constant(f"{name}_gain", array(norm.weight))
+    shift = draft.constant(f"{name}_shift", array(norm.bias))
+    attributes = {"axis": -1, "epsilon": float(norm.eps)}
+    return draft.add("LayerNormalization", [steps, gain, shift], f"{name}_normalised", attributes)
+
+
+def _add_combined(draft: Draft, layer: _Layer, sides: Sequence[str]) -> str:
+    name = f"{layer.name}_combined"
+    if layer.stack.combine == "concat":
+        return draft.add("Concat", sides, name, {"axis": 2})
+    summed = draft.add("Add", sides, f"{layer.name}_both")
+    if layer.stack.combine == "sum":
+        return summed
+    return draft.add("Mul", [summed, draft.shared("half", np.array(0.5, np.float32))], name)
+
+
+def _add_valid_steps(draft: Draft, steps: str) -> str:
+    """`[time, batch, 1]` bool"""
+    valid = add_valid(draft, steps, "layers_valid")
+    return draft.add("Unsqueeze", [valid, draft.integers(2)], "layers_valid_steps")
 
 
 def _split(draft: Draft, name: str, stack: RecurrentStack) -> list[str]:
     """One state tensor of the stack as one a layer."""
-    layers = stack.fused.num_layers
-    if layers == 1:
+    if stack.num_layers == 1:
         return [name]
-    directions = 2 if stack.fused.bidirectional else 1
-    names = [_of_layer(name, layer, stack) for layer in range(layers)]
-    sizes = draft.integers(*[directions] * layers)
+    names = [f"layer{layer}_{name}" for layer in range(stack.num_layers)]
+    sizes = draft.integers(*[stack.directions] * stack.num_layers)
     return list(draft.add_many("Split", [name, sizes], names, {"axis": 0}))
 
 
-def _of_layer(name: str, layer: int, stack: RecurrentStack) -> str:
-    return name if stack.fused.num_layers == 1 else f"layer{layer}_{name}"
-
-
 def _letters(stack: RecurrentStack) -> tuple[str, ...]:
-    return _STATE_LETTERS.get(stack.cell, ("h",))
+    return ("h", "c")[: stack.num_states]

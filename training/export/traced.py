@@ -1,7 +1,7 @@
-"""Where the head is any torch code, torch exports it, and only the recurrent nodes are ours.
+"""Where the head is any torch code, torch exports it, and only the recurrent layers are ours.
 
-`torch.onnx.ops.symbolic_multi_out` leaves a named ONNX operator in the exported program, so that
-a fused operator with lengths stands where torch would unroll or freeze the loop.
+`torch.onnx.ops.symbolic` leaves one node of a name of our own in the exported program, where torch
+would unroll or freeze the loop; the layers, as `recurrent.py` writes them, take its place.
 """
 
 import warnings
@@ -11,16 +11,15 @@ import torch
 from torch import Tensor, nn
 
 from service.artifact.manifest import GraphSpec, TensorSpec
-from training.export.draft import graph_inputs, graph_outputs
-from training.export.recurrent import LENGTHS, MODEL_FILE
-from training.export.weights import OPERATORS, layer_weights, operator_attributes
+from training.export.draft import Draft, graph_inputs, graph_outputs
+from training.export.recurrent import LENGTHS, MODEL_FILE, add_layers
 from training.nn.attention import valid_steps
 from training.nn.models import SequenceClassifier
 from training.nn.recurrent import RecurrentStack
 
 _OPSET = 18
 """The exporter's own; later ones up to 21 hold the same recurrent operators."""
-_OPERATOR_VERSION = 14
+_DOMAIN, _STACK = "recur", "Stack"
 
 
 def classifier_graph(network: SequenceClassifier) -> tuple[onnx.ModelProto, GraphSpec]:
@@ -41,16 +40,17 @@ def classifier_graph(network: SequenceClassifier) -> tuple[onnx.ModelProto, Grap
         (tokens, lengths),
         dynamic_shapes=({0: batch, 1: time}, {0: batch}),
         spec=spec,
+        stack=network.stack,
     ), spec
 
 
 class _Classifier(nn.Module):
-    """`SequenceClassifier` with fused operators for its recurrent layers; export only."""
+    """`SequenceClassifier` with a placeholder for its recurrent layers; export only."""
 
     def __init__(self, network: SequenceClassifier) -> None:
         super().__init__()
         self.embedding = network.embedding
-        self.stack = _FusedStack(network.stack)
+        self.stack = _Placeholder(network.stack)
         self.pooling = network.pooling
         self.head = network.head
 
@@ -59,41 +59,34 @@ class _Classifier(nn.Module):
         return self.head(self.pooling(steps, valid_steps(lengths, tokens.shape[1])))
 
 
-class _FusedStack(nn.Module):
-    """A stack whose layers are operators by name. Outside of an export they compute nothing."""
+class _Placeholder(nn.Module):
+    """Stands where the layers will be. Outside of an export it computes nothing."""
 
     def __init__(self, stack: RecurrentStack) -> None:
         super().__init__()
-        self._operator = OPERATORS[stack.cell]
-        self._attributes = operator_attributes(stack)
-        self._hidden = stack.fused.hidden_size
-        self._directions = 2 if stack.fused.bidirectional else 1
-        self._layers = stack.fused.num_layers
-        for layer in range(self._layers):
-            weights = layer_weights(stack, layer)
-            assert weights.bias is not None
-            self.register_buffer(f"input{layer}", torch.tensor(weights.input))
-            self.register_buffer(f"recurrent{layer}", torch.tensor(weights.recurrent))
-            self.register_buffer(f"bias{layer}", torch.tensor(weights.bias))
+        self._num_outputs = stack.num_outputs
 
     def forward(self, inputs: Tensor, lengths: Tensor) -> Tensor:
-        """`[batch, time, features]` to `[batch, time, directions * hidden]`."""
-        steps = inputs.transpose(0, 1)  # [time, batch, features]
-        time, batch = steps.shape[:2]
-        final = (self._directions, batch, self._hidden)
-        num_states = 2 if self._operator == "LSTM" else 1
-        for layer in range(self._layers):
-            weights = [getattr(self, f"{part}{layer}") for part in ("input", "recurrent", "bias")]
-            outputs = torch.onnx.ops.symbolic_multi_out(
-                self._operator,
-                (steps, *weights, lengths),
-                attrs=self._attributes,
-                dtypes=(torch.float32,) * (1 + num_states),
-                shapes=((time, self._directions, batch, self._hidden), *[final] * num_states),
-                version=_OPERATOR_VERSION,
-            )[0]  # [time, directions, batch, hidden]
-            steps = outputs.transpose(1, 2).reshape(time, batch, self._directions * self._hidden)
-        return steps.transpose(0, 1)
+        """`[batch, time, features]` to `[batch, time, outputs]`."""
+        return torch.onnx.ops.symbolic(
+            f"{_DOMAIN}::{_STACK}",
+            (inputs, lengths),
+            dtype=torch.float32,
+            shape=(*inputs.shape[:2], self._num_outputs),
+            version=1,
+        )
+
+
+def _put_in_place(model: onnx.ModelProto, stack: RecurrentStack) -> None:
+    """The layers of `stack`, from the zero state, where their placeholder is."""
+    (place,) = [node for node in model.graph.node if node.op_type == _STACK]
+    draft = Draft()
+    steps = draft.transpose(place.input[0], "embedded_by_time", (1, 0, 2))
+    steps, _ = add_layers(draft, stack, steps)
+    draft.transpose(steps, place.output[0], (1, 0, 2))
+    draft.replace(model, place)
+    (domain,) = [entry for entry in model.opset_import if entry.domain == _DOMAIN]
+    model.opset_import.remove(domain)
 
 
 def _traced(
@@ -102,6 +95,7 @@ def _traced(
     *,
     dynamic_shapes: tuple[dict[int, torch.export.Dim], ...],
     spec: GraphSpec,
+    stack: RecurrentStack,
 ) -> onnx.ModelProto:
     inputs, outputs = graph_inputs(spec), graph_outputs(spec)
     with warnings.catch_warnings():
@@ -122,6 +116,7 @@ def _traced(
     model = program.model_proto
     _declare_shapes(model, {name: shape for name, _, shape in [*inputs, *outputs]})
     _strip(model)
+    _put_in_place(model, stack)
     onnx.checker.check_model(model, full_check=True)
     return model
 

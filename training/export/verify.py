@@ -47,7 +47,7 @@ _NEWEST_OPSET = 21
 def verify(network: Network, graph: Graph, *, seed: int = 0) -> dict[str, float]:
     """The largest difference seen for every claim. Raises VerificationError for the first broken.
 
-    A causal LSTM or GRU is held to the bit: ONNX Runtime computes each row by itself.
+    A causal network is held to the bit: ONNX Runtime computes each row by itself.
     """
     _check_structure(network, graph)
     network = network.eval()
@@ -58,20 +58,18 @@ def verify(network: Network, graph: Graph, *, seed: int = 0) -> dict[str, float]
         batch = random_rows(runner, values, draw, rows=ROWS, steps=STEPS)
         seen[ALONE_EQUALS_COMPANY] = from_company(runner, batch)
         seen[PADDING_CHANGES_NOTHING] = from_padding(runner, values, batch, draw=draw)
-        if graph.spec.state and not _stack(network).fused.bidirectional:
+        if graph.spec.state and _stack(network).directions == 1:
             seen[CHUNKS_EQUAL_WHOLE] = from_chunks(runner, values, draw)
-    hold(seen, {claim: _allowed(network, claim) for claim in seen})
+    whole = not graph.spec.state or _stack(network).directions == 2
+    hold(seen, {claim: _allowed(claim, whole=whole) for claim in seen})
     return seen
 
 
-def _allowed(network: Network, claim: str) -> float:
-    """Exact, but for the plain RNN operator, which takes another path for one row, and for
-    networks that see a whole sequence, whose heads sum over time."""
-    stack = _stack(network)
-    exact = stack.cell in ("lstm", "gru") and not stack.fused.bidirectional
+def _allowed(claim: str, *, whole: bool) -> float:
+    """Exact, but for networks that see a whole sequence, whose heads sum over time."""
     if claim == ONNX_EQUALS_TORCH:
         return _AS_TORCH
-    return 0.0 if exact or claim == PADDING_CHANGES_NOTHING else _AS_ITSELF
+    return _AS_ITSELF if whole and claim != PADDING_CHANGES_NOTHING else 0.0
 
 
 def _from_torch(network: Network, runner: Runner, draw: np.random.Generator) -> float:
@@ -89,12 +87,16 @@ def _from_torch(network: Network, runner: Runner, draw: np.random.Generator) -> 
 
 
 def _check_structure(network: Network, graph: Graph) -> None:
-    """Fused operators, one a layer; symbolic batch and time; an opset that CUDA knows."""
+    """Fused operators, one a layer, or one loop a direction; symbolic batch and time; an opset
+    that CUDA knows."""
     stack = _stack(network)
     operators = [node.op_type for node in graph.model.graph.node]
-    fused = operators.count(OPERATORS[stack.cell])
-    if fused != stack.fused.num_layers:
-        raise VerificationError(f"{fused} fused operators for {stack.fused.num_layers} layers")
+    operator, expected = OPERATORS.get(stack.cell, "Scan"), stack.num_layers
+    if operator == "Scan":
+        expected *= stack.directions
+    if operators.count(operator) != expected:
+        seen = operators.count(operator)
+        raise VerificationError(f"{seen} nodes {operator} where {expected} are expected")
     opset = max(entry.version for entry in graph.model.opset_import if not entry.domain)
     if opset > _NEWEST_OPSET:
         raise VerificationError(f"opset {opset} is newer than {_NEWEST_OPSET}")
@@ -116,7 +118,7 @@ def _values(network: Network, draw: np.random.Generator, shape: tuple[int, ...])
             mean, deviation = network.mean.numpy(), network.deviation.numpy()
             values = draw.normal(mean, deviation, (*shape, network.num_features))
         case _:
-            values = draw.normal(0, 1, (*shape, network.fused.input_size))
+            values = draw.normal(0, 1, (*shape, network.num_features))
     return values.astype(np.float32)
 
 

@@ -1,7 +1,7 @@
 """The same weights in another order: torch stacks gates one way, ONNX another."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,14 +9,17 @@ from torch import Tensor
 
 from training.config import Cell
 from training.export.draft import Attribute
+from training.nn.cells import CellWeights
 from training.nn.recurrent import RecurrentStack
 
-OPERATORS: dict[Cell, str] = {"rnn_tanh": "RNN", "rnn_relu": "RNN", "gru": "GRU", "lstm": "LSTM"}
+OPERATORS: Mapping[Cell, str] = {"gru": "GRU", "gru_cho": "GRU", "lstm": "LSTM"}
+"""The cells that are one fused operator; `scanned.py` writes the others out as loops. There is an
+operator for the vanilla cell too, but ONNX Runtime's is two to four times slower on a processor
+than its loop, and gives one row alone other bits than the same row among others."""
 
-_TORCH_GATES: dict[Cell, tuple[int, ...]] = {
-    "rnn_tanh": (0,),
-    "rnn_relu": (0,),
+_TORCH_GATES: Mapping[Cell, tuple[int, ...]] = {
     "gru": (1, 0, 2),  # ONNX has z r n, torch r z n
+    "gru_cho": (1, 0, 2),
     "lstm": (0, 3, 1, 2),  # ONNX has i o f g, torch i f g o
 }
 """For every gate in ONNX's order, its place in torch's."""
@@ -36,36 +39,44 @@ class LayerWeights:
 
 def layer_weights(stack: RecurrentStack, layer: int) -> LayerWeights:
     """The weights of `layer`, forward direction first."""
-    suffixes = ("", "_reverse") if stack.fused.bidirectional else ("",)
+    sides = [stack.layer(layer).weights(side) for side in range(stack.directions)]
+    gates = _TORCH_GATES[stack.cell]
 
-    def both(name: str) -> NDArray[np.float32]:
-        parts = [getattr(stack.fused, f"{name}_l{layer}{suffix}") for suffix in suffixes]
-        return np.stack([_in_onnx_order(cast("Tensor", part), stack.cell) for part in parts])
+    def each(part: str) -> NDArray[np.float32]:
+        return np.stack([_in_onnx_order(getattr(side, part), gates) for side in sides])
 
+    recurrent = each("recurrent")
     bias = None
-    if stack.fused.bias:
-        bias = np.concatenate([both("bias_ih"), both("bias_hh")], axis=1)
-    return LayerWeights(both("weight_ih"), both("weight_hh"), bias)
+    if sides[0].input_bias is not None:
+        of_input = each("input_bias")
+        one_bias = sides[0].recurrent_bias is None
+        of_state = np.zeros_like(of_input) if one_bias else each("recurrent_bias")
+        bias = np.concatenate([of_input, of_state], axis=1)
+    return LayerWeights(each("input"), recurrent, bias)
+
+
+def summed_bias(weights: CellWeights) -> NDArray[np.float32]:
+    """`[gates * hidden]`: both biases, where a cell adds them before anything else."""
+    parts = [weights.input_bias, weights.recurrent_bias]
+    present = [array(part) for part in parts if part is not None]
+    return sum(present, np.zeros(len(weights.input), np.float32))
 
 
 def operator_attributes(stack: RecurrentStack) -> dict[str, Attribute]:
     """What the operator must be told beside its weights."""
-    directions = 2 if stack.fused.bidirectional else 1
     attributes: dict[str, Attribute] = {
-        "hidden_size": stack.fused.hidden_size,
-        "direction": "bidirectional" if stack.fused.bidirectional else "forward",
+        "hidden_size": stack.hidden,
+        "direction": "bidirectional" if stack.directions == 2 else "forward",
     }
-    match stack.cell:
-        case "gru":
-            attributes["linear_before_reset"] = 1
-        case "rnn_relu":
-            attributes["activations"] = ["Relu"] * directions
-        case "rnn_tanh" | "lstm":
-            pass
+    if OPERATORS[stack.cell] == "GRU":
+        attributes["linear_before_reset"] = int(stack.cell == "gru")
     return attributes
 
 
-def _in_onnx_order(weight: Tensor, cell: Cell) -> NDArray[np.float32]:
-    gates = _TORCH_GATES[cell]
-    parts = np.split(weight.detach().cpu().numpy(), len(gates), axis=0)
+def array(tensor: Tensor) -> NDArray[np.float32]:
+    return tensor.detach().cpu().numpy()
+
+
+def _in_onnx_order(weight: Tensor, gates: tuple[int, ...]) -> NDArray[np.float32]:
+    parts = np.split(array(weight), len(gates), axis=0)
     return np.concatenate([parts[gate] for gate in gates], axis=0)

@@ -1,27 +1,42 @@
 """A recurrent cell is a pure step: input and state go in, the new state comes out.
 
-These are the equations, written to be read and tested against; `recurrent.py` runs torch's fused
-kernels, which compute the same. Weights stack the gates in torch's order, `[gates * hidden, ...]`.
+These are the equations in torch, written to be read and tested against; `layers.py` runs them over
+time, by torch's fused kernels where there are any. Weights stack the gates in torch's order,
+`[gates * hidden, ...]`. `training/NETWORKS.md` explains them, `reference/` has them in NumPy.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
-from torch.nn.functional import linear
+from torch.nn.functional import linear, softplus
+
+from training.config import Cell
+
+NUM_GATES: Mapping[Cell, int] = {
+    "rnn_tanh": 1,
+    "rnn_relu": 1,
+    "lstm": 4,
+    "gru": 3,
+    "gru_cho": 3,
+    "min_gru": 2,
+    "min_lstm": 3,
+}
 
 
 @dataclass(frozen=True, slots=True)
 class CellWeights:
-    """One layer in one direction; `gates` is 1 (RNN), 3 (GRU) or 4 (LSTM)."""
+    """One layer in one direction; `NUM_GATES` says how many gates a cell stacks."""
 
     input: Tensor
     """`[gates * hidden, features]`"""
-    recurrent: Tensor
-    """`[gates * hidden, hidden]`"""
+    recurrent: Tensor | None = None
+    """`[gates * hidden, hidden]`; None of a cell whose gates do not see the state."""
     input_bias: Tensor | None = None
     """`[gates * hidden]`"""
     recurrent_bias: Tensor | None = None
+    """`[gates * hidden]`; None of a cell that has one bias."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +45,16 @@ class LstmState:
     """`[batch, hidden]`, the layer's output."""
     c: Tensor
     """`[batch, hidden]`, the memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decay:
+    """A step that is linear in the state: h' = kept * h + added."""
+
+    kept: Tensor
+    """`[..., hidden]`, each in (0, 1)."""
+    added: Tensor
+    """`[..., hidden]`"""
 
 
 def rnn_step(x: Tensor, h: Tensor, weights: CellWeights, *, relu: bool = False) -> Tensor:
@@ -57,8 +82,8 @@ def lstm_step(x: Tensor, state: LstmState, weights: CellWeights) -> LstmState:
 def gru_step(x: Tensor, h: Tensor, weights: CellWeights) -> Tensor:
     """r, z = sigmoid(.);  n = tanh(W x + b + r * (R h + d));  h' = (1 - z) * n + z * h.
 
-    Cho et al. 2014 (arXiv 1406.1078) multiply r into h before R; this form multiplies it after,
-    as cuDNN and torch do, and is `linear_before_reset=1` in ONNX.
+    Cho et al. 2014 (arXiv 1406.1078) multiply r into h before R, see `gru_cho_step`; this form
+    multiplies it after, as cuDNN and torch do, and is `linear_before_reset=1` in ONNX.
     """
     from_x, from_h = _from_input(x, weights), _from_state(h, weights)
     r_x, z_x, n_x = from_x.chunk(3, dim=-1)  # each [batch, hidden]
@@ -68,9 +93,80 @@ def gru_step(x: Tensor, h: Tensor, weights: CellWeights) -> Tensor:
     return (1 - z) * n + z * h
 
 
+def gru_cho_step(x: Tensor, h: Tensor, weights: CellWeights) -> Tensor:
+    """r, z = sigmoid(W x + R h + b);  n = tanh(W x + R (r * h) + b);  h' = (1 - z) * n + z * h.
+
+    Cho et al. 2014 (arXiv 1406.1078), equations 5 to 8; `linear_before_reset=0` in ONNX.
+    """
+    return gru_cho_after(_from_input(x, weights), h, weights)
+
+
+def gru_cho_after(from_x: Tensor, h: Tensor, weights: CellWeights) -> Tensor:
+    """The step behind the input's product `from_x [batch, 3 * hidden]`, its bias in it."""
+    assert weights.recurrent is not None
+    hidden = h.shape[-1]
+    gates, new = weights.recurrent.split([2 * hidden, hidden])
+    rz_x, n_x = from_x.split([2 * hidden, hidden], dim=-1)
+    r, z = torch.sigmoid(rz_x + linear(h, gates)).chunk(2, dim=-1)
+    n = torch.tanh(n_x + linear(r * h, new))
+    return n + z * (h - n)
+
+
+def min_gru_decay(x: Tensor, weights: CellWeights) -> Decay:
+    """z = sigmoid(W x + b), n = g(V x + d);  h' = (1 - z) * h + z * n.
+
+    `x [..., features]`, of one step or of many: no gate waits for the state. Feng et al. 2024,
+    "Were RNNs all we needed?" (arXiv 2410.01201), with the candidate of its appendix on the log
+    space, see `positive`.
+    """
+    z, n = _from_input(x, weights).chunk(2, dim=-1)
+    z = torch.sigmoid(z)
+    return Decay(1 - z, z * positive(n))
+
+
+def min_lstm_decay(x: Tensor, weights: CellWeights) -> Decay:
+    """f, i = sigmoid(.), n = g(.);  h' = f / (f + i) * h + i / (f + i) * n.
+
+    As `min_gru_decay`. f / (f + i) is the sigmoid of log f - log i, which never divides 0 by 0.
+    """
+    f, i, n = _from_input(x, weights).chunk(3, dim=-1)
+    ahead = softplus(-i) - softplus(-f)  # log f - log i
+    return Decay(torch.sigmoid(ahead), torch.sigmoid(-ahead) * positive(n))
+
+
+def positive(x: Tensor) -> Tensor:
+    """g(x) = x + 1/2 where x >= 0, sigmoid(x) where not: continuous, rising, above zero."""
+    rectified = torch.relu(x)
+    return rectified + torch.sigmoid(x - rectified)
+
+
+def with_other_update(weights: CellWeights) -> CellWeights:
+    """A GRU's weights for the other meaning of z: where it kept the state, it now lets it go.
+
+    Cho et al. 2014, torch and ONNX say h' = z * h + (1 - z) * n; Chung et al. 2014 (arXiv
+    1412.3555) and many after them h' = (1 - z) * h + z * n. As 1 - sigmoid(a) = sigmoid(-a), the
+    update gate's rows change their sign, and either cell computes what the other did.
+    """
+
+    def turned(stacked: Tensor | None) -> Tensor | None:
+        if stacked is None:
+            return None
+        r, z, n = stacked.chunk(3)
+        return torch.cat([r, -z, n])
+
+    return replace(
+        weights,
+        input=turned(weights.input),
+        recurrent=turned(weights.recurrent),
+        input_bias=turned(weights.input_bias),
+        recurrent_bias=turned(weights.recurrent_bias),
+    )
+
+
 def _from_input(x: Tensor, weights: CellWeights) -> Tensor:
     return linear(x, weights.input, weights.input_bias)
 
 
 def _from_state(h: Tensor, weights: CellWeights) -> Tensor:
+    assert weights.recurrent is not None
     return linear(h, weights.recurrent, weights.recurrent_bias)

@@ -172,4 +172,7 @@ def _stack(config: ModelConfig, num_features: int) -> RecurrentStack:
         layers=config.layers,
         bidirectional=config.bidirectional,
         dropout=config.dropout,
+        combine=config.combine,
+        residual=config.residual,
+        layer_norm=config.layer_norm,
     )

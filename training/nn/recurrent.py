@@ -1,27 +1,30 @@
-"""Recurrent layers over padded rows: padding is never seen, state is argument and result."""
+"""Recurrent layers over padded rows: padding is never seen, state is argument and result.
 
-from dataclasses import dataclass
+Layer l reads what layer l - 1 gives:
+
+    y = combine(forward h, backward h)          # [h, h], h + h or (h + h) / 2; h of one direction
+    y = dropout(y)                              # in training, not of the last layer
+    y = x + y                                   # with `residual`, of every layer but the first
+    y = normalised(y) * gain + shift            # with `layer_norm`, over the features of a step
+
+Residual connections: He et al. 2016 (arXiv 1512.03385), in deep LSTMs Wu et al. 2016 (arXiv
+1609.08144); layer normalisation: Ba, Kiros and Hinton 2016 (arXiv 1607.06450).
+"""
+
 from typing import cast
 
+import torch
 from torch import Tensor, nn
-from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
-from training.config import Cell
+from training.config import Cell, Combine
+from training.nn.attention import valid_steps
+from training.nn.layers import Layer, Recurrence, State, make_layer
 
-State = tuple[Tensor, ...]
-"""`(h,)`, or `(h, c)` of an LSTM; each `[layers * directions, batch, hidden]`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Recurrence:
-    outputs: Tensor
-    """`[batch, time, directions * hidden]`, zero past a row's length."""
-    state: State
-    """After each row's last valid step."""
+__all__ = ["Recurrence", "RecurrentStack", "State"]
 
 
 class RecurrentStack(nn.Module):
-    """RNN, LSTM or GRU layers, in one direction or both, with dropout between them."""
+    """Layers of one cell, in one direction or both."""
 
     def __init__(
         self,
@@ -33,74 +36,73 @@ class RecurrentStack(nn.Module):
         bidirectional: bool = False,
         bias: bool = True,
         dropout: float = 0.0,
+        combine: Combine = "concat",
+        residual: bool = False,
+        layer_norm: bool = False,
     ) -> None:
         super().__init__()
         self.cell: Cell = cell
-        self.fused = _fused(
-            cell,
-            num_features,
-            hidden,
-            layers=layers,
-            bidirectional=bidirectional,
-            bias=bias,
-            dropout=dropout if layers > 1 else 0.0,
+        self.num_features = num_features
+        self.hidden = hidden
+        self.num_layers = layers
+        self.directions = 2 if bidirectional else 1
+        self.bias = bias
+        self.combine: Combine = combine
+        self.residual = residual
+        widths = [num_features, *[self.num_outputs] * (layers - 1)]
+        self.layers = nn.ModuleList(
+            make_layer(cell, width, hidden, bidirectional=bidirectional, bias=bias)
+            for width in widths
         )
+        norms = layers if layer_norm else 0
+        self.norms = nn.ModuleList(nn.LayerNorm(self.num_outputs) for _ in range(norms))
+        self.dropout = nn.Dropout(dropout)
 
     @property
     def num_outputs(self) -> int:
-        return self.fused.hidden_size * (2 if self.fused.bidirectional else 1)
+        return self.hidden * (self.directions if self.combine == "concat" else 1)
+
+    @property
+    def num_states(self) -> int:
+        """Tensors of state: h, and c of an LSTM."""
+        return 2 if self.cell == "lstm" else 1
+
+    def layer(self, number: int) -> Layer:
+        return cast("Layer", self.layers[number])
+
+    def norm(self, number: int) -> nn.LayerNorm:
+        """Of a stack with `layer_norm`."""
+        return cast("nn.LayerNorm", self.norms[number])
 
     def initial_state(self, num_rows: int) -> State:
         """Zeros on the weights' device."""
-        directions = 2 if self.fused.bidirectional else 1
-        shape = (self.fused.num_layers * directions, num_rows, self.fused.hidden_size)
-        zeros = next(self.fused.parameters()).new_zeros(shape)
-        return (zeros, zeros) if self.cell == "lstm" else (zeros,)
+        shape = (self.num_layers * self.directions, num_rows, self.hidden)
+        zeros = next(self.parameters()).new_zeros(shape)
+        return (zeros,) * self.num_states
 
     def forward(
         self, inputs: Tensor, lengths: Tensor | None = None, state: State | None = None
     ) -> Recurrence:
         """`inputs [batch, time, features]`; `lengths [batch]` on the CPU, None for full rows."""
         initial = self.initial_state(inputs.shape[0]) if state is None else state
-        given = initial if self.cell == "lstm" else initial[0]
-        if lengths is None:
-            outputs, final = self.fused(inputs, given)
-        else:
-            packed = pack_padded_sequence(inputs, lengths, batch_first=True, enforce_sorted=False)
-            packed_outputs, final = self.fused(packed, given)
-            outputs, _ = pad_packed_sequence(
-                cast("PackedSequence", packed_outputs),
-                batch_first=True,
-                total_length=inputs.shape[1],
-            )
-        return Recurrence(outputs, tuple(final) if self.cell == "lstm" else (final,))
+        parts = zip(*(tensor.split(self.directions) for tensor in initial), strict=True)
+        steps, finals = inputs, list[State]()
+        for number, part in enumerate(parts):
+            ran = self.layer(number)(steps, lengths, part)
+            finals.append(ran.state)
+            steps = self._passed_on(number, steps, ran.outputs)
+        if self.norms and lengths is not None:
+            valid = valid_steps(lengths.to(steps.device), steps.shape[1])
+            steps = steps.masked_fill(~valid.unsqueeze(-1), 0.0)
+        return Recurrence(steps, tuple(map(torch.cat, zip(*finals, strict=True))))
 
-
-def _fused(
-    cell: Cell,
-    num_features: int,
-    hidden: int,
-    *,
-    layers: int,
-    bidirectional: bool,
-    bias: bool,
-    dropout: float,
-) -> nn.RNNBase:
-    match cell:
-        case "lstm":
-            kind = nn.LSTM
-        case "gru":
-            kind = nn.GRU
-        case "rnn_tanh" | "rnn_relu":
-            kind = nn.RNN
-    extra = {"nonlinearity": cell.removeprefix("rnn_")} if kind is nn.RNN else {}
-    return kind(
-        num_features,
-        hidden,
-        num_layers=layers,
-        bidirectional=bidirectional,
-        bias=bias,
-        dropout=dropout,
-        batch_first=True,
-        **extra,
-    )
+    def _passed_on(self, number: int, read: Tensor, outputs: Tensor) -> Tensor:
+        """What the next layer reads, `[batch, time, num_outputs]`."""
+        if self.directions == 2 and self.combine != "concat":
+            sides = outputs.unflatten(-1, (2, self.hidden))
+            outputs = sides.sum(-2) if self.combine == "sum" else sides.mean(-2)
+        if number + 1 < self.num_layers:
+            outputs = self.dropout(outputs)
+        if self.residual and number > 0:
+            outputs = read + outputs
+        return self.norm(number)(outputs) if self.norms else outputs

@@ -41,6 +41,9 @@ class Tagger(nn.Module):
             layers=config.layers,
             bidirectional=config.bidirectional,
             dropout=config.dropout,
+            combine=config.combine,
+            residual=config.residual,
+            layer_norm=config.layer_norm,
         )
         self.dropout = nn.Dropout(config.dropout)
         self.head = nn.Linear(self.stack.num_outputs, num_tags)
@@ -68,7 +71,7 @@ class Tagger(nn.Module):
         scores = self.head(steps)
         if self.intent is not None:
             scores = torch.cat([scores, self._intents(steps, lengths)], dim=-1)
-        causal = not self.stack.fused.bidirectional
+        causal = self.stack.directions == 1
         return Prediction(scores, recurrence.state if causal else ())
 
     def _intents(self, steps: Tensor, lengths: Tensor | None) -> Tensor:

@@ -16,6 +16,7 @@ from training.recipes.tiny import (
     tiny_wishes,
     tiny_wishes_live,
 )
+from training.recipes.tiny_cells import tiny_cho, tiny_min_gru, tiny_min_lstm, tiny_vanilla
 from training.recipes.word_lm import word_lm
 
 Recipe = Callable[[], RunConfig]
@@ -34,6 +35,10 @@ _RECIPES: tuple[Recipe, ...] = (
     tiny_series,
     tiny_wishes,
     tiny_wishes_live,
+    tiny_vanilla,
+    tiny_cho,
+    tiny_min_gru,
+    tiny_min_lstm,
 )
 
 

@@ -8,6 +8,7 @@ import json
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
+from urllib.parse import quote, unquote
 
 import msgspec
 import numpy as np
@@ -27,9 +28,9 @@ from service.dataplane.types import (
 from service.errors import InvalidInput, MalformedRequest, RecurError
 from service.protocols.native.codec import PredictAsk, StepAsk, StepsAsk
 from service.protocols.native.render import raise_if_all_failed
-from service.protocols.native.schemas import Milliseconds, Step
+from service.protocols.native.schemas import MAX_NAME_LENGTH, Milliseconds, Step
 from service.protocols.status import error_body
-from service.protocols.tensors import Tensors, load
+from service.protocols.tensors import Tensors
 
 PREDICT = (
     "Tensors: `inputs`, `[steps, features]` numbers or `[steps]` token ids of all sequences, one "
@@ -39,7 +40,8 @@ PREDICT = (
 STEP = "Tensors: `inputs`, the chunk. Metadata: `step`, `raw`, `deadline_ms`."
 STEPS = (
     "Tensors: `inputs` and `lengths`, as in a prediction; `steps`, `[chunks]` or none, -1 where "
-    "a chunk names no step. Metadata: `session_ids`, separated by commas; `raw`, `deadline_ms`."
+    "a chunk names no step. Metadata: `session_ids`, as in a URL, separated by commas; `raw`, "
+    "`deadline_ms`."
 )
 PREDICTIONS = (
     "Tensors, one row a sequence: `forecast`; or `probabilities` (their labels are in the "
@@ -51,7 +53,7 @@ PREDICTIONS = (
 )
 FEEDS = (
     "As of predictions, and `step`, `expires_at` (seconds since the epoch) and `replayed` of each "
-    "chunk; in the metadata `session_ids`."
+    "chunk; in the metadata `session_ids`, as in a URL, separated by commas."
 )
 
 
@@ -64,27 +66,26 @@ class _Options(msgspec.Struct):
     session_ids: str = ""
 
 
-def read_predict(data: bytes) -> PredictAsk:
-    tensors = load(data)
+def read_predict(tensors: Tensors) -> PredictAsk:
     options = _options(tensors, "raw", "deadline_ms")
     inputs = _sequences(tensors, "inputs", "lengths")
     return PredictAsk([*inputs], options.raw, options.deadline_ms)
 
 
-def read_step(data: bytes) -> StepAsk:
-    tensors = load(data)
+def read_step(tensors: Tensors) -> StepAsk:
     options = _options(tensors, "raw", "deadline_ms", "step")
     (inputs,) = _sequences(tensors, "inputs")
     return StepAsk(inputs, options.step, options.raw, options.deadline_ms)
 
 
-def read_steps(data: bytes) -> StepsAsk:
-    tensors = load(data)
+def read_steps(tensors: Tensors) -> StepsAsk:
     options = _options(tensors, "raw", "deadline_ms", "session_ids")
     inputs = _sequences(tensors, "inputs", "lengths", "steps")
-    names = options.session_ids.split(",")
+    names = [unquote(name) for name in options.session_ids.split(",")]
     if len(names) != len(inputs):
         raise _invalid("session_ids", f"{len(names)} of them, for {len(inputs)} sequences")
+    if max(map(len, names)) > MAX_NAME_LENGTH:
+        raise _invalid("session_ids", f"one has more than {MAX_NAME_LENGTH} characters")
     steps = _whole_numbers(tensors, "steps", len(inputs), least=-1)
     places = [None] * len(inputs) if steps is None else [None if n < 0 else n for n in steps]
     chunks = [
@@ -115,7 +116,7 @@ def feeds(chunks: list[Chunk], results: Sequence[Feed | RecurError]) -> Tensors 
 
 def _feeds(session_ids: list[str], results: Sequence[Feed | RecurError]) -> Tensors | None:
     rows = [row if isinstance(row, RecurError) else row.reply.prediction for row in results]
-    tensors = _answers(rows, {"session_ids": ",".join(session_ids)})
+    tensors = _answers(rows, {"session_ids": ",".join(map(quote, session_ids))})
     if tensors is None:
         return None
     replies = [None if isinstance(row, RecurError) else row.reply for row in results]

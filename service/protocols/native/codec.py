@@ -1,6 +1,7 @@
 """JSON to the data plane's inputs. A sequence that cannot be read fails alone, where it stands."""
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -8,18 +9,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.dataplane.types import Chunk, GenerateRequest, OpenRequest, SequenceInput
-from service.errors import InvalidInput, RecurError
+from service.errors import InvalidInput, RecurError, TooLarge
 from service.protocols.body import UNREADABLE, unreadable, validation_error
 from service.protocols.native.pieces import LONG_BYTES, pieces
 from service.protocols.native.schemas import (
+    ForkBody,
     GenerateBody,
     OpenBody,
     PredictBody,
+    SessionGenerateBody,
     StepBody,
     StepsBody,
 )
 
 _TEXT = msgspec.json.Decoder(str)
+_PROMPT = msgspec.json.Decoder(str | list[int] | None)
 _IDS = msgspec.json.Decoder(list[int])
 _ROWS = msgspec.json.Decoder(list[list[float]])
 _TENSORS = (
@@ -30,6 +34,8 @@ _TENSORS = (
     msgspec.json.Decoder(list[list[list[list[float]]]]),
 )
 """By rank: a type that is known beforehand is read in one pass."""
+_MAX_TENSOR_BYTES = 1 << 20
+"""Of a state tensor in JSON: fifty thousand numbers and more, where a row's state has hundreds."""
 
 _OPENING = re.compile(rb"(?:\[\s*)*")
 
@@ -58,6 +64,14 @@ class StepsAsk(msgspec.Struct, frozen=True):
     deadline_ms: float | None = None
 
 
+class GenerateAsk(msgspec.Struct, frozen=True):
+    """What a request for text asks, of a model or of a session at a `step`."""
+
+    request: GenerateRequest
+    step: int | None = None
+    deadline_ms: float | None = None
+
+
 def read_predict(body: PredictBody) -> PredictAsk:
     inputs = [read_sequence(raw, f"inputs[{index}]") for index, raw in enumerate(body.inputs)]
     return PredictAsk(inputs, body.raw, body.deadline_ms)
@@ -83,11 +97,10 @@ def read_sequence(raw: msgspec.Raw, param: str) -> SequenceInput:
         return error.kept()
 
 
-def read_generate(body: GenerateBody) -> GenerateRequest:
-    prompt = _ids(body.prompt, "prompt") if isinstance(body.prompt, list) else body.prompt
+def read_generate(body: GenerateBody) -> GenerateAsk:
     stop = (body.stop,) if isinstance(body.stop, str) else tuple(body.stop or ())
-    return GenerateRequest(
-        prompt=prompt,
+    request = GenerateRequest(
+        prompt=_prompt(body.prompt),
         max_tokens=body.max_tokens,
         temperature=body.temperature,
         top_k=body.top_k,
@@ -99,6 +112,8 @@ def read_generate(body: GenerateBody) -> GenerateRequest:
         logprobs=body.logprobs,
         stream=body.stream,
     )
+    step = body.step if isinstance(body, SessionGenerateBody) else None
+    return GenerateAsk(request, step, body.deadline_ms)
 
 
 def read_open(body: OpenBody) -> OpenRequest:
@@ -116,6 +131,11 @@ def read_open(body: OpenBody) -> OpenRequest:
     )
 
 
+def read_fork(body: ForkBody) -> str | None:
+    """The new session's id, if the client names one."""
+    return body.session_id
+
+
 def _sequence(raw: msgspec.Raw, param: str) -> str | NDArray[Any]:
     match _rank(raw):
         case 0:
@@ -124,15 +144,12 @@ def _sequence(raw: msgspec.Raw, param: str) -> str | NDArray[Any]:
                 raise _empty(param)
             return text
         case 1:
-            ids = _in_pieces(raw, 1) if len(raw) > LONG_BYTES else None
-            if ids is None:
-                ids = _ids(_decode(_IDS, raw, param), param)
+            ids = _ids(raw, param)
             if not ids.size:
                 raise _empty(param)
             return ids
         case 2:
-            rows = _in_pieces(raw, 2) if len(raw) > LONG_BYTES else None
-            return _numbers(_decode(_ROWS, raw, param) if rows is None else rows, param)
+            return _rows(raw, param)
         case rank:
             raise InvalidInput(
                 f"{param}: {rank} nested lists; a sequence is text, a list of token ids, "
@@ -142,22 +159,44 @@ def _sequence(raw: msgspec.Raw, param: str) -> str | NDArray[Any]:
             )
 
 
-def _in_pieces(raw: msgspec.Raw, rank: int) -> NDArray[Any] | None:
-    """A long sequence; None where something is wrong with it, which reading it whole will name."""
-    decoder, dtype = (_IDS, np.int64) if rank == 1 else (_ROWS, np.float32)
+def _prompt(raw: msgspec.Raw) -> str | NDArray[np.int64] | None:
+    if _rank(raw) == 1 and len(raw) > LONG_BYTES:
+        return _ids(raw, "prompt")
     try:
-        with np.errstate(over="ignore"):
-            parts = [np.array(decoder.decode(piece), dtype) for piece in pieces(bytes(raw), rank)]
-        return np.concatenate(parts)
-    except (msgspec.DecodeError, ValueError, OverflowError):
-        return None
+        prompt = _PROMPT.decode(raw)
+    except msgspec.ValidationError as error:
+        raise validation_error(error, root="prompt") from error
+    except UNREADABLE as error:
+        raise unreadable(error, param="prompt") from error
+    return _id_array(prompt, "prompt") if isinstance(prompt, list) else prompt
 
 
-def _ids(ids: list[int], param: str) -> NDArray[np.int64]:
+def _ids(raw: msgspec.Raw, param: str) -> NDArray[np.int64]:
+    if len(raw) <= LONG_BYTES:
+        return _id_array(_decode(_IDS, raw, param), param)
+    parts = [_id_array(ids, param) for _, ids in _decoded_pieces(_IDS, raw, 1, param)]
+    return np.concatenate(parts)
+
+
+def _id_array(ids: list[int], param: str) -> NDArray[np.int64]:
     try:
         return np.array(ids, np.int64)
     except OverflowError:
         raise InvalidInput(f"{param}: a token id does not fit 64 bits", param=param) from None
+
+
+def _rows(raw: msgspec.Raw, param: str) -> NDArray[np.float32]:
+    if len(raw) <= LONG_BYTES:
+        return _numbers(_decode(_ROWS, raw, param), param)
+    parts: list[NDArray[np.float32]] = []
+    num_features: int | None = None
+    for place, rows in _decoded_pieces(_ROWS, raw, 2, param):
+        if num_features is None:
+            num_features = len(rows[0])
+        if {*map(len, rows)} != {num_features}:
+            raise _ragged(rows, param, place=place, expected=num_features)
+        parts.append(_float32(rows))
+    return _checked(np.concatenate(parts), param)
 
 
 def _tensor(raw: msgspec.Raw, param: str) -> NDArray[np.float32]:
@@ -168,16 +207,29 @@ def _tensor(raw: msgspec.Raw, param: str) -> NDArray[np.float32]:
             param=param,
             details={"rank": rank, "max": len(_TENSORS) - 1},
         )
+    if len(raw) > _MAX_TENSOR_BYTES:
+        raise TooLarge(
+            f"{param}: {len(raw)} bytes; no more than {_MAX_TENSOR_BYTES} of a tensor are read",
+            param=param,
+            details={"limit": _MAX_TENSOR_BYTES},
+        )
     return _numbers(_decode(_TENSORS[rank], raw, param), param)
 
 
 def _numbers(values: Any, param: str) -> NDArray[np.float32]:
     """Nested lists of floats as one array. Raises InvalidInput for a ragged or an empty one."""
     try:
-        with np.errstate(over="ignore"):
-            array = np.array(values, np.float32)
+        return _checked(_float32(values), param)
     except ValueError:
-        raise _ragged(values, param) from None
+        raise _ragged(values, param, expected=len(values[0])) from None
+
+
+def _float32(values: Any) -> NDArray[np.float32]:
+    with np.errstate(over="ignore"):  # what is too large is named later, with its place
+        return np.array(values, np.float32)
+
+
+def _checked(array: NDArray[np.float32], param: str) -> NDArray[np.float32]:
     if not array.size:
         raise _empty(param)
     finite = np.isfinite(array)
@@ -189,6 +241,15 @@ def _numbers(values: Any, param: str) -> NDArray[np.float32]:
             details={"max": float(np.finfo(np.float32).max)},
         )
     return array
+
+
+def _decoded_pieces(
+    decoder: msgspec.json.Decoder[list[Any]], raw: msgspec.Raw, rank: int, param: str
+) -> Iterator[tuple[int, list[Any]]]:
+    try:
+        yield from pieces(bytes(raw), rank, decoder)
+    except msgspec.ValidationError as error:
+        raise _not_a_sequence(validation_error(error, root=param)) from error
 
 
 def _decode(decoder: msgspec.json.Decoder[Any], raw: msgspec.Raw, param: str) -> Any:
@@ -217,14 +278,13 @@ def _empty(param: str) -> InvalidInput:
     return InvalidInput(f"{param}: it is empty", param=param, details={"min_length": 1})
 
 
-def _ragged(values: Any, param: str) -> InvalidInput:
-    """Names the first row that is not like the one before it."""
-    lengths = [len(row) for row in values]
-    for index, length in enumerate(lengths):
-        if length != lengths[0]:
+def _ragged(values: Any, param: str, *, expected: int, place: int = 0) -> InvalidInput:
+    """Names the first of the rows, which begin at `place`, that is not as long as `expected`."""
+    for index, row in enumerate(values, place):
+        if len(row) != expected:
             return InvalidInput(
-                f"{param}[{index}]: {length} numbers, where the first row has {lengths[0]}",
+                f"{param}[{index}]: {len(row)} numbers, where the first row has {expected}",
                 param=f"{param}[{index}]",
-                details={"expected": lengths[0], "got": length},
+                details={"expected": expected, "got": len(row)},
             )
     return InvalidInput(f"{param}: its lists are of different lengths", param=param)

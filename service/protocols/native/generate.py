@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from service.dataplane.types import GenerationDone, GenerationEvent
 from service.errors import ModelFailed
 from service.protocols import sse
-from service.protocols.body import BodyDecoder
+from service.protocols.body import BodyDecoder, Form
 from service.protocols.exchange import Exchange
 from service.protocols.native import render
 from service.protocols.native.codec import read_generate
@@ -20,24 +20,24 @@ from service.protocols.operation import Front, Operation
 from service.protocols.presence import close
 from service.protocols.reply import Answer, json_reply
 
-_BODY = BodyDecoder(GenerateBody, empty=b"{}")
-_SESSION_BODY = BodyDecoder(SessionGenerateBody, empty=b"{}")
+_FORM = Form(BodyDecoder(GenerateBody, empty=b"{}"), read_generate)
+_SESSION_FORM = Form(BodyDecoder(SessionGenerateBody, empty=b"{}"), read_generate)
 
 
 async def generate(front: Front, exchange: Exchange) -> Answer:
-    body = await front.read(exchange, _BODY)
-    call = front.call(exchange, deadline_ms=body.deadline_ms)
-    events = front.plane.generate(exchange.params["model"], read_generate(body), call=call)
-    return await _answer(front, exchange, events, stream=body.stream)
+    ask = await front.ask(exchange, _FORM)
+    call = front.call(exchange, deadline_ms=ask.deadline_ms)
+    events = front.plane.generate(exchange.params["model"], ask.request, call=call)
+    return await _answer(front, exchange, events, stream=ask.request.stream)
 
 
 async def session_generate(front: Front, exchange: Exchange) -> Answer:
-    body = await front.read(exchange, _SESSION_BODY)
-    call = front.call(exchange, deadline_ms=body.deadline_ms)
+    ask = await front.ask(exchange, _SESSION_FORM)
+    call = front.call(exchange, deadline_ms=ask.deadline_ms)
     events = front.plane.session_generate(
-        exchange.params["session_id"], read_generate(body), call=call, step=body.step
+        exchange.params["session_id"], ask.request, call=call, step=ask.step
     )
-    return await _answer(front, exchange, events, stream=body.stream)
+    return await _answer(front, exchange, events, stream=ask.request.stream)
 
 
 async def _answer(
@@ -79,7 +79,7 @@ OPERATIONS = (
         summary="Generate text; with `stream` as server-sent events",
         replies=_REPLIES,
         failures=(400, 401, 404, 413, 415, 422, 429, 499, 500, 503, 504),
-        body=_BODY,
+        body=_FORM,
         begins_work=True,
     ),
     Operation(
@@ -91,7 +91,7 @@ OPERATIONS = (
         replies=_REPLIES,
         failures=(400, 401, 404, 409, 410, 413, 415, 422, 429, 499, 500, 503, 504),
         headers=REPLAYED_HEADERS,
-        body=_SESSION_BODY,
+        body=_SESSION_FORM,
         begins_work=True,
     ),
 )

@@ -3,13 +3,17 @@
 from service.protocols.body import BodyDecoder, Form
 from service.protocols.exchange import Exchange
 from service.protocols.native import binary, codec, render
+from service.protocols.native.answers import ToJson, written
 from service.protocols.native.schemas import PredictBody, PredictReply, tensors
 from service.protocols.operation import Front, Operation
 from service.protocols.reply import JSON, Reply, json_reply, tensors_reply, wants_tensors
 from service.protocols.tensors import MEDIA_TYPE
 
 _FORM = Form(
-    BodyDecoder(PredictBody), codec.read_predict, binary.read_predict, tensors=binary.PREDICT
+    BodyDecoder(PredictBody, sequences="inputs"),
+    codec.read_predict,
+    binary.read_predict,
+    tensors=binary.PREDICT,
 )
 
 
@@ -19,9 +23,13 @@ async def predict(front: Front, exchange: Exchange) -> Reply:
     work = front.plane.predict(exchange.params["model"], ask.inputs, call=call, raw=ask.raw)
     result = await front.finish(exchange, work)
     exchange.model = result.model
-    if wants_tensors(exchange) and (answer := binary.predictions(result)) is not None:
-        return tensors_reply(answer)
-    return json_reply(render.predictions(result))
+
+    def write(to_json: ToJson) -> Reply:
+        if wants_tensors(exchange) and (answer := binary.predictions(result)) is not None:
+            return tensors_reply(answer)
+        return json_reply(render.predictions(result), to_json=to_json)
+
+    return await written(result.results, write)
 
 
 OPERATIONS = (

@@ -29,15 +29,40 @@ Sequence = Annotated[
         },
     ),
 ]
+
+
+def _null() -> msgspec.Raw:
+    return msgspec.Raw(b"null")
+
+
+Prompt = Annotated[
+    msgspec.Raw,
+    Meta(
+        description="Text, or token ids.",
+        extra_json_schema={
+            "oneOf": [
+                {"type": "string"},
+                {"type": "array", "items": {"type": "integer"}},
+                {"type": "null"},
+            ]
+        },
+    ),
+]
 Tensor = Annotated[
     msgspec.Raw,
-    Meta(description="A tensor: nested lists of numbers.", extra_json_schema={"type": "array"}),
+    Meta(
+        description="A tensor: nested lists of numbers, a megabyte at most.",
+        extra_json_schema={"type": "array"},
+    ),
 ]
 Milliseconds = Annotated[float, Meta(gt=0)]
 Step = Annotated[int, Meta(ge=0, le=_INT64_MAX)]
 SessionId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._~-]{0,127}$")]
 """It stands in URLs as it is."""
-StopString = Annotated[str, Meta(min_length=1)]
+MAX_NAME_LENGTH = 1024
+"""What is longer is no name of anything, and not worth being repeated in an error."""
+Name = Annotated[str, Meta(max_length=MAX_NAME_LENGTH)]
+StopString = Annotated[str, Meta(min_length=1, max_length=1024)]
 
 
 class PredictBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -54,7 +79,7 @@ class StepBody(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class ChunkBody(msgspec.Struct, forbid_unknown_fields=True):
-    session_id: str
+    session_id: Name
     inputs: Sequence
     step: Step | None = None
     raw: bool = False
@@ -66,7 +91,7 @@ class StepsBody(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class GenerateBody(msgspec.Struct, forbid_unknown_fields=True):
-    prompt: str | list[int] | None = None
+    prompt: Prompt = msgspec.field(default_factory=_null)
     max_tokens: Annotated[int, Meta(ge=1, le=_INT64_MAX)] | None = None
     temperature: Annotated[float, Meta(ge=0)] | None = None
     top_k: Annotated[int, Meta(ge=0, le=_INT64_MAX)] | None = None
@@ -87,8 +112,8 @@ class SessionGenerateBody(GenerateBody, forbid_unknown_fields=True):
 class OpenBody(msgspec.Struct, forbid_unknown_fields=True):
     session_id: SessionId | None = None
     ttl_seconds: Annotated[float, Meta(gt=0)] | None = None
-    initial_state: dict[str, Tensor] | None = None
-    fork_of: str | None = None
+    initial_state: dict[Name, Tensor] | None = None
+    fork_of: Name | None = None
     metadata: dict[str, str] | None = None
 
 

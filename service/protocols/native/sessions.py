@@ -1,10 +1,10 @@
 """Sessions: open, look, copy, end."""
 
 from service.dataplane.types import SessionInfo
-from service.protocols.body import BodyDecoder
+from service.protocols.body import BodyDecoder, Form
 from service.protocols.exchange import Exchange
 from service.protocols.native import render
-from service.protocols.native.codec import read_open
+from service.protocols.native.codec import read_fork, read_open
 from service.protocols.native.schemas import (
     ForkBody,
     OpenBody,
@@ -14,24 +14,22 @@ from service.protocols.native.schemas import (
 from service.protocols.operation import Front, Operation
 from service.protocols.reply import Reply, json_reply
 
-_OPEN_BODY = BodyDecoder(OpenBody, empty=b"{}")
-_FORK_BODY = BodyDecoder(ForkBody, empty=b"{}")
+_OPEN_FORM = Form(BodyDecoder(OpenBody, empty=b"{}"), read_open)
+_FORK_FORM = Form(BodyDecoder(ForkBody, empty=b"{}"), read_fork)
 
 
 async def open_session(front: Front, exchange: Exchange) -> Reply:
-    body = await front.read(exchange, _OPEN_BODY)
+    request = await front.ask(exchange, _OPEN_FORM)
     call = front.call(exchange)
-    info = await front.plane.open_session(exchange.params["model"], read_open(body), call=call)
+    info = await front.plane.open_session(exchange.params["model"], request, call=call)
     return _created(exchange, info)
 
 
 async def fork_session(front: Front, exchange: Exchange) -> Reply:
-    body = await front.read(exchange, _FORK_BODY)
+    new_id = await front.ask(exchange, _FORK_FORM)
     call = front.call(exchange)
     session_id = exchange.params["session_id"]
-    return _created(
-        exchange, await front.plane.fork_session(session_id, call=call, new_id=body.session_id)
-    )
+    return _created(exchange, await front.plane.fork_session(session_id, call=call, new_id=new_id))
 
 
 async def list_sessions(front: Front, exchange: Exchange) -> Reply:
@@ -74,7 +72,7 @@ OPERATIONS = (
         status=201,
         failures=(400, 401, 404, 409, 410, 413, 415, 422, 429, 499, 500, 503),
         headers=_LOCATION,
-        body=_OPEN_BODY,
+        body=_OPEN_FORM,
         begins_work=True,
     ),
     Operation(
@@ -87,7 +85,7 @@ OPERATIONS = (
         status=201,
         failures=(400, 401, 404, 409, 410, 413, 415, 422, 429, 499, 500, 503),
         headers=_LOCATION,
-        body=_FORK_BODY,
+        body=_FORK_FORM,
         begins_work=True,
     ),
     Operation(

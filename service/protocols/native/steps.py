@@ -4,6 +4,7 @@ from service.dataplane.types import Feed
 from service.protocols.body import BodyDecoder, Form
 from service.protocols.exchange import Exchange
 from service.protocols.native import binary, codec, render
+from service.protocols.native.answers import ToJson, written
 from service.protocols.native.replayed import REPLAYED_HEADERS, replayed
 from service.protocols.native.schemas import StepBody, StepReply, StepsBody, StepsReply, tensors
 from service.protocols.operation import Front, Operation
@@ -12,7 +13,10 @@ from service.protocols.tensors import MEDIA_TYPE
 
 STEP_FORM = Form(BodyDecoder(StepBody), codec.read_step, binary.read_step, tensors=binary.STEP)
 _STEPS_FORM = Form(
-    BodyDecoder(StepsBody), codec.read_steps, binary.read_steps, tensors=binary.STEPS
+    BodyDecoder(StepsBody, sequences="steps"),
+    codec.read_steps,
+    binary.read_steps,
+    tensors=binary.STEPS,
 )
 
 
@@ -24,9 +28,13 @@ async def step(front: Front, exchange: Exchange) -> Reply:
     feed = await front.finish(exchange, work)
     exchange.model = feed.model
     headers = replayed(feed.replayed)
-    if wants_tensors(exchange):
-        return tensors_reply(binary.feed(feed), headers=headers)
-    return json_reply(render.step_reply(feed.reply), headers=headers)
+
+    def write(to_json: ToJson) -> Reply:
+        if wants_tensors(exchange):
+            return tensors_reply(binary.feed(feed), headers=headers)
+        return json_reply(render.step_reply(feed.reply), headers=headers, to_json=to_json)
+
+    return await written((feed,), write)
 
 
 async def steps(front: Front, exchange: Exchange) -> Reply:
@@ -34,9 +42,13 @@ async def steps(front: Front, exchange: Exchange) -> Reply:
     call = front.call(exchange, deadline_ms=ask.deadline_ms)
     results = await front.finish(exchange, front.plane.feed_many(ask.chunks, call=call))
     exchange.model = next((feed.model for feed in results if isinstance(feed, Feed)), None)
-    if wants_tensors(exchange) and (answer := binary.feeds(ask.chunks, results)) is not None:
-        return tensors_reply(answer)
-    return json_reply(render.feeds(ask.chunks, results))
+
+    def write(to_json: ToJson) -> Reply:
+        if wants_tensors(exchange) and (answer := binary.feeds(ask.chunks, results)) is not None:
+            return tensors_reply(answer)
+        return json_reply(render.feeds(ask.chunks, results), to_json=to_json)
+
+    return await written(results, write)
 
 
 OPERATIONS = (

@@ -26,7 +26,6 @@ from service.dataplane.types import (
     SequenceInput,
     TextPiece,
 )
-from service.engine.cost import CostModel
 from service.engine.engine import Engine, EngineConfig
 from service.engine.pool import Pool
 from service.engine.scheduler import SchedulerConfig
@@ -38,6 +37,7 @@ from service.runtime.session import RuntimeConfig
 from service.sessions.store.memory import MemoryStore, SessionsConfig
 from service.telemetry.metrics import Metrics
 from tests.service.artifacts import save_babble, save_parity, save_running_total, save_stress
+from tests.service.fakes import DEAR_CALLS
 from tests.service.sessions.stores import Clock
 
 SMALL = SchedulerConfig(max_rows=4, chunk_steps=4, max_padded_steps=16, lonely_padded_steps=8)
@@ -140,10 +140,6 @@ class Serving:
         return self.collectors.get_sample_value(f"recur_{name}", labels) or 0.0
 
 
-ON_THREADS = CostModel(call=1.0, step=0.0, row=0.0, row_step=1e-6)
-"""Calls so dear that none is made on the event loop: a test may block them."""
-
-
 @asynccontextmanager
 async def serving(
     artifacts: Iterable[Artifact] = (),
@@ -171,7 +167,7 @@ async def serving(
             name=name,
             whole=not artifact.manifest.causal,
             metrics=metrics,
-            cost=ON_THREADS,
+            cost=DEAR_CALLS,
         )
         verified = VerifiedModel(artifact, runtime, "cpu", 0.0, 0.0)
         served[name] = ServedModel(verified, engine, 0.0)

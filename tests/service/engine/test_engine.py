@@ -21,16 +21,14 @@ from service.engine.scheduler import SchedulerConfig
 from service.errors import DeadlineExceeded, Draining, ModelFailed, QueueFull, StateNotFinite
 from service.runtime.base import StepInput
 from service.telemetry.metrics import Metrics
-from tests.service.fakes import Gate, RunningTotal
+from tests.service.fakes import DEAR_CALLS, Gate, RunningTotal
 
 SMALL = EngineConfig(
     SchedulerConfig(max_rows=4, chunk_steps=4, max_padded_steps=16, lonely_padded_steps=8)
 )
 
 
-ON_THREADS = CostModel(call=1.0, step=0.0, row=0.0, row_step=1e-6)
-"""Calls so dear that none is made on the event loop: a test may block them."""
-ON_LOOP = CostModel(call=1e-6, step=0.0, row=0.0, row_step=1e-6)
+CHEAP_CALLS = CostModel(call=1e-6, step=0.0, row=0.0, row_step=1e-6)
 
 
 @asynccontextmanager
@@ -39,7 +37,7 @@ async def running(
     config: EngineConfig = SMALL,
     *,
     whole: bool = False,
-    cost: CostModel = ON_THREADS,
+    cost: CostModel = DEAR_CALLS,
 ) -> AsyncIterator[Engine]:
     metrics = Metrics(CollectorRegistry())
     pool = Pool(config.num_workers)
@@ -76,7 +74,7 @@ values = st.lists(st.integers(-1000, 1000), min_size=1, max_size=30)
     st.lists(values, min_size=1, max_size=20),
     st.booleans(),
     st.integers(1, 3),
-    st.sampled_from([ON_THREADS, ON_LOOP]),
+    st.sampled_from([DEAR_CALLS, CHEAP_CALLS]),
 )
 async def test_no_row_is_touched_by_its_company_its_chunks_or_its_padding(
     rows: list[list[int]], whole: bool, num_workers: int, cost: CostModel
@@ -219,7 +217,7 @@ async def test_short_single_steps_are_made_on_the_loop_and_all_else_on_threads()
         threads.setdefault(step.values.shape[1], set()).add(threading.current_thread().name)
 
     runtime = RunningTotal(on_step=note)
-    async with running(runtime, cost=ON_LOOP) as engine:
+    async with running(runtime, cost=CHEAP_CALLS) as engine:
         assert await total(engine, runtime, [5]) == 5
         assert await total(engine, runtime, [5, 6]) == 11
     assert threads == {1: {threading.main_thread().name}, 2: {"engine-0"}}
@@ -231,7 +229,7 @@ async def test_a_step_that_fails_on_the_loop_leaves_the_loop_and_the_engine_runn
             raise ValueError("boom")
 
     runtime = RunningTotal(on_step=break_on_666)
-    async with running(runtime, cost=ON_LOOP) as engine:
+    async with running(runtime, cost=CHEAP_CALLS) as engine:
         (error,) = await engine.submit([row([666], runtime)], deadline=None).ends()
         assert isinstance(error, ModelFailed)
         assert await total(engine, runtime, [7]) == 7

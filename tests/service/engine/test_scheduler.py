@@ -13,11 +13,11 @@ from service.engine.continuations import Read
 from service.engine.cost import CostModel
 from service.engine.scheduler import Batch, Scheduler, SchedulerConfig
 from service.engine.sequence import Flow, Sequence
+from tests.service.fakes import DEAR_CALLS
 
 CONFIG = SchedulerConfig(
     max_rows=4, chunk_steps=8, max_padded_steps=32, lonely_padded_steps=16, patient_steps=24
 )
-DEAR_CALLS = CostModel(call=1.0, step=0.0, row=0.0, row_step=1e-6)
 DEAR_ROWS = CostModel(call=1e-6, step=0.0, row=0.0, row_step=1.0)
 
 

@@ -16,7 +16,7 @@ from service.protocols.auth import Authenticator
 from service.protocols.health import Health, HealthState
 from service.protocols.http import create_http_app
 from service.protocols.operation import HttpConfig
-from service.protocols.wire import HttpProtocol
+from service.protocols.wire import uvicorn_config
 from service.telemetry.metrics import Metrics
 from service.telemetry.requests import LocalTelemetry
 
@@ -54,13 +54,11 @@ async def client_of(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
 
 
 @contextmanager
-def served(
-    app: Any,
-) -> Iterator[tuple[str, int]]:
+def served(app: Any) -> Iterator[tuple[str, int]]:
     """A real server in a thread; its address. It listens already, so nobody needs to wait."""
     listener = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(
-        app, http=HttpProtocol, log_config=None, lifespan="off", timeout_graceful_shutdown=5
+    config = uvicorn_config(
+        app, max_frame_bytes=CONFIG.max_body_bytes, lifespan="off", grace_seconds=5
     )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, args=([listener],))

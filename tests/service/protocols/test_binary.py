@@ -208,3 +208,37 @@ def test_answers_with_and_without_raw_outputs_have_no_common_form():
     chunks = [Chunk("a", np.zeros((1, 1)), None, True), Chunk("b", np.zeros((1, 1)), None, False)]
     raw = feed({"total": np.zeros((1, 1), np.float32)})
     assert binary.feeds(chunks, [raw, feed(None)]) is None
+
+
+async def test_an_unknown_id_with_a_comma_is_one_id_in_the_answer():
+    steps = [{"session_id": name, "inputs": [[1, 2]]} for name in ("mine", "a,b", "é%2C")]
+    reply = await send(MANY, json.dumps({"steps": steps}).encode(), {"Accept": MEDIA_TYPE})
+    tensors = answer(reply)
+    assert tensors.metadata["session_ids"] == "mine,a%2Cb,%C3%A9%252C"
+    assert tensors.arrays["failed"].tolist() == [False, True, True]
+    again = body(
+        {"inputs": ROWS, "lengths": [1, 1, 1]}, session_ids=tensors.metadata["session_ids"]
+    )
+    repeated = answer(await send(MANY, again, IN_TENSORS))
+    assert repeated.metadata["session_ids"] == tensors.metadata["session_ids"]
+    assert "'a,b'" in repeated.metadata["errors"]
+
+
+@pytest.mark.parametrize(
+    ("path", "param", "metadata"),
+    [(PREDICT, "inputs", {}), (MANY, "steps", {"session_ids": "mine"})],
+)
+async def test_too_many_sequences_are_refused_before_one_of_them_is_looked_at(
+    path: str, param: str, metadata: dict[str, str]
+):
+    content = body({"inputs": ROWS, "lengths": np.ones(1025, np.int8)}, **metadata)
+    reply = await send(path, content)
+    error = reply.json()["error"]
+    assert (reply.status_code, error["code"], error["param"]) == (413, "too_large", param)
+    assert error["details"] == {"limit": 1024}
+    assert "1025 sequences; RECUR_MAX_SEQUENCES" in error["message"]
+
+
+async def test_an_id_that_is_longer_than_any_is_invalid():
+    reply = await send(MANY, body({"inputs": ROWS}, session_ids="a" * 1025))
+    assert (reply.status_code, reply.json()["error"]["param"]) == (422, "session_ids")

@@ -1,6 +1,7 @@
 """Sequences: what becomes an array, and what fails alone with its place named."""
 
 import json
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -9,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from service.dataplane.types import SequenceInput
-from service.errors import InvalidInput, MalformedRequest
+from service.dataplane.types import GenerateRequest, OpenRequest, SequenceInput
+from service.errors import ClientError, InvalidInput, MalformedRequest, TooLarge
 from service.protocols.body import BodyDecoder
 from service.protocols.native.codec import read_generate, read_open, read_sequence
 from service.protocols.native.schemas import GenerateBody, OpenBody
@@ -125,6 +126,9 @@ def test_a_long_list_of_ids_is_read_whole():
         ("[1,2]", "[1]", "inputs[1][60000]"),
         ("[1,2]", "[1,null]", "inputs[1][60000][1]"),
         ("[1,2]", '"],["', "inputs[1][60000]"),
+        ("[1,2]", "[[1,2]]", "inputs[1][60000][0]"),
+        ("[1,2]", "[]", "inputs[1][60000]"),
+        ("1", '"1,2"', "inputs[1][60000]"),
         ("[1,2]", "[1e39,2]", "inputs[1][60000][0]"),
         ("1", "1.5", "inputs[1][60000]"),
         ("1", "9223372036854775808", "inputs[1]"),
@@ -138,23 +142,54 @@ def test_what_is_wrong_deep_in_a_long_sequence_is_named_as_in_a_short_one(
     assert error.param == param
 
 
-def generate_body(**fields: object) -> GenerateBody:
-    return BodyDecoder(GenerateBody).decode(json.dumps(fields).encode())
+def generate(**fields: object) -> GenerateRequest:
+    decoder = BodyDecoder(GenerateBody)
+    return read_generate(decoder.decode(json.dumps(fields).encode(), max_sequences=1)).request
 
 
 def test_a_prompt_may_be_text_or_ids_and_stop_one_string_or_several():
-    request = read_generate(generate_body(prompt=[1, 2], stop="\n", stream=True))
+    request = generate(prompt=[1, 2], stop="\n", stream=True)
     assert isinstance(request.prompt, np.ndarray)
     assert request.prompt.tolist() == [1, 2]
     assert request.stop == ("\n",)
     assert request.stream
-    request = read_generate(generate_body(prompt="ROMEO:", stop=["a", "b"]))
+    request = generate(prompt="ROMEO:", stop=["a", "b"])
     assert (request.prompt, request.stop, request.stream) == ("ROMEO:", ("a", "b"), False)
+    assert generate().prompt is generate(prompt=None).prompt is None
+    assert generate(prompt="").prompt == ""
+
+
+@pytest.mark.parametrize(
+    ("prompt", "param"),
+    [
+        ([1, "a"], "prompt[1]"),
+        ([1, True], "prompt[1]"),
+        ([1.5], "prompt[0]"),
+        ([[1]], "prompt[0]"),
+        (3, "prompt"),
+        ({}, "prompt"),
+        ([1] * 100_000 + ["a"], "prompt[100000]"),
+        ([2**63], "prompt"),
+    ],
+)
+def test_a_prompt_that_is_neither_text_nor_ids_is_refused_in_its_place(prompt: Any, param: str):
+    with pytest.raises(ClientError) as caught:
+        generate(prompt=prompt)
+    assert caught.value.param == param
+
+
+def test_a_long_prompt_of_ids_is_read_whole():
+    prompt = generate(prompt=[*range(100_000)]).prompt
+    assert isinstance(prompt, np.ndarray)
+    assert (prompt == np.arange(100_000)).all()
+
+
+def opened(body: bytes) -> OpenRequest:
+    return read_open(BodyDecoder(OpenBody).decode(body, max_sequences=1))
 
 
 def test_a_state_may_have_any_rank_up_to_four():
-    body = BodyDecoder(OpenBody).decode(b'{"initial_state": {"h": [[1, 2]], "c": [3], "s": 1.5}}')
-    state = read_open(body).initial_state
+    state = opened(b'{"initial_state": {"h": [[1, 2]], "c": [3], "s": 1.5}}').initial_state
     assert state is not None
     assert {name: tensor.shape for name, tensor in state.items()} == {
         "h": (1, 2),
@@ -163,10 +198,16 @@ def test_a_state_may_have_any_rank_up_to_four():
     }
 
 
+def test_a_state_tensor_of_more_than_a_megabyte_is_refused_unread():
+    with pytest.raises(TooLarge) as caught:
+        opened(b'{"initial_state": {"h": [[' + b"1," * 600_000 + b'"no number"]]}}')
+    assert caught.value.param == "initial_state.h"
+    assert caught.value.details == {"limit": 1 << 20}
+
+
 @pytest.mark.parametrize("value", ["[[1], [2, 3]]", '["1"]', "[true]", "[]", "[[[[[1]]]]]", "null"])
 def test_a_state_that_is_no_tensor_of_numbers_is_refused_by_name(value: str):
-    body = BodyDecoder(OpenBody).decode(f'{{"initial_state": {{"h": {value}}}}}'.encode())
     with pytest.raises(InvalidInput) as caught:
-        read_open(body)
+        opened(f'{{"initial_state": {{"h": {value}}}}}'.encode())
     assert caught.value.param is not None
     assert caught.value.param.startswith("initial_state.h")

@@ -2,19 +2,23 @@
 
 import asyncio
 import hashlib
+import json
 import re
 import time
+from typing import Any
 
 import httpx
 import pytest
 import structlog
 from prometheus_client import CollectorRegistry
+from starlette.types import Message
 
 from service.protocols.auth import Authenticator
 from service.protocols.health import Health, HealthState
 from service.protocols.operation import HttpConfig
 from service.telemetry.logging import merge_request
 from service.telemetry.metrics import Metrics
+from tests.service.garbage import garbage_of
 from tests.service.protocols.fakes import FakeDataPlane
 from tests.service.protocols.serving import client_of, make_app, ready_health
 
@@ -283,3 +287,25 @@ async def test_a_quiet_configuration_leaves_no_line():
 async def test_head_is_get_without_its_body():
     async with client_of(make_app(FakeDataPlane())) as client:
         assert (await client.head("/v1/models")).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    [[[[1, 2]]], [[["x"]]], [[["x"]], [[1, 2]]], [[[1], [1, 2]]], ["fail"], 3, [1] * 100_000],
+    ids=["answered", "wrong", "one wrong", "ragged", "failed", "malformed", "too many"],
+)
+async def test_no_answer_leaves_anything_to_the_collector(inputs: Any):
+    app, body = make_app(FakeDataPlane()), json.dumps({"inputs": inputs}).encode()
+
+    async def request() -> None:
+        received = iter([{"type": "http.request", "body": body}])
+
+        async def receive() -> Message:
+            return next(received)
+
+        async def send(_: Message) -> None:
+            return
+
+        await app({"type": "http", "method": "POST", "path": PREDICT, "headers": []}, receive, send)
+
+    assert await garbage_of(request) == 0

@@ -125,3 +125,29 @@ def test_a_changed_byte_is_another_value_or_malformed(arrays: dict[str, Any], da
             array.copy()
     except MalformedRequest as error:
         assert error.param is not None  # noqa: PT017 - it may also be well-formed
+
+
+ENTRY = '{"dtype": "F32", "shape": [], "data_offsets": [0, 4]}'
+
+
+@pytest.mark.parametrize(
+    ("header", "param"),
+    [
+        (f'{{"a": {ENTRY}, "b": {ENTRY}, "a": {ENTRY}}}', "a"),
+        (f'{{"a": {ENTRY}, "\\u0061": {ENTRY}}}', "a"),
+        (f'{{"a:b": {ENTRY}, "a:b": {ENTRY}}}', "a:b"),
+        ('{"a": {"dtype": "F32", "dtype": "I32", "shape": [], "data_offsets": [0, 4]}}', "dtype"),
+        (f'{{"__metadata__": {{"raw": "1", "raw": "0"}}, "a": {ENTRY}}}', "raw"),
+        (f'{{"__metadata__": {{}}, "a": {ENTRY}, "__metadata__": {{}}}}', "__metadata__"),
+    ],
+)
+def test_a_name_twice_is_refused_and_named(header: str, param: str):
+    written = header.encode()
+    with pytest.raises(MalformedRequest) as caught:
+        load(len(written).to_bytes(8, "little") + written + bytes(4))
+    assert caught.value.param == param
+
+
+def test_a_colon_in_a_text_is_no_name():
+    tensors = Tensors({"a:b": np.zeros(1, np.float32)}, {"x:": '"x":"y":'})
+    assert load(dump(tensors)).metadata == tensors.metadata

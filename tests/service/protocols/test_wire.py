@@ -83,6 +83,6 @@ def test_a_connection_that_is_over_is_forgotten_without_the_collector():
             assert client.recv(65536).startswith(b"HTTP/1.1 201 ")
             client.sendall(upgrade("/v1/sessions/mine/stream"))
             assert client.recv(65536).startswith(b"HTTP/1.1 101 ")
-        assert not [one for one in gc.get_objects() if isinstance(one, HttpProtocol)]
+        assert not [one for one in gc.get_objects() if type(one) is HttpProtocol]
     finally:
         gc.enable()

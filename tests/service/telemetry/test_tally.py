@@ -10,22 +10,13 @@ BUCKETS = (0.5, 1, 2.5)
 VALUES = (0.1, 0.5, 0.7, 2.5, 9.0)
 
 
-def ours() -> CollectorRegistry:
+def measured(
+    counter: type[Tally] | type[Counter], histogram: type[TallyHistogram] | type[Histogram]
+) -> CollectorRegistry:
+    """The same requests, counted by instruments of these kinds."""
     registry = CollectorRegistry()
-    count = Tally("recur_requests", "Requests.", ["model", "outcome"], registry=registry)
-    seconds = TallyHistogram("recur_s", "Seconds.", ["model"], buckets=BUCKETS, registry=registry)
-    count.labels("a", "ok").inc()
-    count.labels("a", "ok").inc(3)
-    count.labels('b"\n', "not_found").inc()
-    for value in VALUES:
-        seconds.labels("a").observe(value)
-    return registry
-
-
-def theirs() -> CollectorRegistry:
-    registry = CollectorRegistry()
-    count = Counter("recur_requests", "Requests.", ["model", "outcome"], registry=registry)
-    seconds = Histogram("recur_s", "Seconds.", ["model"], buckets=BUCKETS, registry=registry)
+    count = counter("recur_requests", "Requests.", ["model", "outcome"], registry=registry)
+    seconds = histogram("recur_s", "Seconds.", ["model"], buckets=BUCKETS, registry=registry)
     count.labels("a", "ok").inc()
     count.labels("a", "ok").inc(3)
     count.labels('b"\n', "not_found").inc()
@@ -39,10 +30,10 @@ def test_a_tally_reads_as_the_librarys_own_instruments(render):
     def lines(registry: CollectorRegistry) -> list[str]:
         return [line for line in render(registry).decode().splitlines() if "_created" not in line]
 
-    assert lines(ours()) == lines(theirs())
+    assert lines(measured(Tally, TallyHistogram)) == lines(measured(Counter, Histogram))
 
 
 def test_two_instruments_of_one_name_are_refused():
-    registry = ours()
+    registry = measured(Tally, TallyHistogram)
     with pytest.raises(ValueError, match="recur_requests"):
         Tally("recur_requests", "Again.", ["model"], registry=registry)

@@ -4,9 +4,11 @@ import pytest
 import torch
 
 from training.config import Cell
+from training.nn.cells import NUM_GATES, Decay
 from training.nn.recurrent import RecurrentStack
+from training.nn.scan import scan
 
-CELLS: tuple[Cell, ...] = ("rnn_tanh", "rnn_relu", "lstm", "gru")
+CELLS: tuple[Cell, ...] = tuple(NUM_GATES)
 LENGTHS = torch.tensor([6, 1, 4])
 ROUNDING = 1e-6
 
@@ -71,9 +73,36 @@ def test_gradients_reach_every_weight_and_the_first_step(cell: Cell):
     assert (x.grad[0, 0] != 0).any()
 
 
-def test_dropout_is_between_layers_and_in_training_only():
-    layers = RecurrentStack("gru", 3, 5, layers=2, dropout=0.5)
+@pytest.mark.parametrize("cell", CELLS)
+def test_dropout_is_between_layers_and_in_training_only(cell: Cell):
+    layers = RecurrentStack(cell, 3, 5, layers=2, dropout=0.5)
     x = torch.randn(2, 6, 3)
     assert not torch.equal(layers(x).outputs, layers(x).outputs)
     layers.eval()
     assert torch.equal(layers(x).outputs, layers(x).outputs)
+
+
+def test_a_normalised_stack_is_zero_past_the_end_too():
+    layers = RecurrentStack("gru", 3, 5, layer_norm=True)
+    torch.nn.init.ones_(layers.norm(0).bias)
+    assert not layers(torch.randn(3, 6, 3), LENGTHS).outputs[1, 1:].any()
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_minimal_cells_add_up_in_float32_whatever_their_gates_are_in(dtype: torch.dtype):
+    kept, added = torch.full((1, 512, 1), 0.999, dtype=dtype), torch.ones(1, 512, 1, dtype=dtype)
+    states = scan(Decay(kept, added), torch.zeros(1, 1))
+    exact = scan(Decay(kept.double(), added.double()), torch.zeros(1, 1).double())
+    torch.testing.assert_close(states, exact.float(), rtol=1e-5, atol=0)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_every_cell_trains_at_mixed_precision(cell: Cell):
+    layers = RecurrentStack(cell, 3, 8, layers=2, bidirectional=True, combine="sum", residual=True)
+    x = torch.randn(3, 6, 3)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        outputs = layers(x, LENGTHS).outputs
+    outputs.float().sum().backward()
+    assert all(weight.grad is not None for weight in layers.parameters())
+    exact = layers(x, LENGTHS).outputs
+    torch.testing.assert_close(outputs.float(), exact, atol=0.05, rtol=0.05)  # 8 bits of mantissa

@@ -17,6 +17,7 @@ from service.artifact.manifest import GraphSpec
 
 Operator = Literal["LSTM", "GRU", "RNN"]
 _OPERATORS = ("LSTM", "GRU", "RNN")
+_LOOP = "Scan"
 _DIRECTIONS = (b"forward", b"bidirectional")
 _UNDERSTOOD = {"hidden_size", "direction", "linear_before_reset", "activations"}
 _KEEP_BOUNDS = {"Transpose", "Squeeze", "Unsqueeze", "Reshape", "Identity", "Split", "Slice"}
@@ -48,7 +49,7 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """A recurrent node, and the names of what it reads and gives."""
+    """A recurrent node, or a vanilla cell's loop, and the names of what it reads and gives."""
 
     name: str
     """As `identity` names its node."""
@@ -62,6 +63,8 @@ class Layer:
     """Its output: `[time, batch, hidden]`, or `[time, 2, batch, hidden]` of both directions."""
     finals: tuple[str, ...]
     """`[1, batch, hidden]`, in the order of `initial`; empty names are read by nobody."""
+    nodes: tuple[str, ...]
+    """All that the layer stands for, by `identity`, in the order of the graph."""
 
 
 Chain = tuple[Layer, ...]
@@ -92,6 +95,15 @@ class Lookup:
     """Whether the tokens are `[batch, time]`; else they are `[time, batch]`."""
 
 
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """A loop over time that is no `Layer`: a minimal cell's. Its body is whole in itself, and its
+    operators have no attributes."""
+
+    node: onnx.NodeProto
+    body: onnx.GraphProto
+
+
 class Finished:
     """A graph whose weights are constants of its file."""
 
@@ -119,9 +131,26 @@ class Finished:
         if open_chain:
             yield tuple(open_chain)
 
+    def loops(self) -> Iterator[Loop]:
+        """All loops that are not in a chain."""
+        for node in self.nodes:
+            if node.op_type == _LOOP and self._vanilla(node) is None:
+                yield Loop(node, _attributes(node)["body"])
+
     @property
     def num_recurrent(self) -> int:
-        return sum(node.op_type in _OPERATORS for node in self.nodes)
+        """Nodes that carry something from step to step."""
+        return sum(node.op_type in (*_OPERATORS, _LOOP) for node in self.nodes)
+
+    @property
+    def looks_back(self) -> bool:
+        """Whether a direction goes from the end to the start."""
+        turned = any(node.op_type == "ReverseSequence" for node in self.nodes)
+        return turned or any(len(layer.cells) == 2 for chain in self.chains() for layer in chain)
+
+    def from_state(self, loop: Loop) -> bool:
+        """Whether the loop goes on from a state that it is given."""
+        return bool(self._start(loop.node))
 
     def heads(self, bounded: set[str]) -> Iterator[Head]:
         """Products of what is `bounded`, see `within_one`, with constant matrices."""
@@ -153,11 +182,6 @@ class Finished:
             return None
         return Lookup(table, maker.input[1], by_batch)
 
-    def nodes_of(self, layer: Layer) -> tuple[str, ...]:
-        """Those that a layer stands for, by `identity`: its own, and the one that squeezes."""
-        last = identity(self._makers[layer.steps])
-        return (layer.name,) if last == layer.name else (layer.name, last)
-
     def numbers_of_steps(self) -> Iterator[str]:
         """The tensors that say how long the input is."""
         data = self.spec.input.name
@@ -176,6 +200,48 @@ class Finished:
         return one_way and same and alone and before.steps == layer.source
 
     def _layer(self, node: onnx.NodeProto) -> Layer | None:
+        return self._vanilla(node) if node.op_type == _LOOP else self._fused(node)
+
+    def _vanilla(self, node: onnx.NodeProto) -> Layer | None:
+        """What `scanned.py` writes for a vanilla cell; None of any other loop."""
+        graph = _attributes(node)["body"]
+        body = list(graph.node)
+        activation = body[2].op_type if len(body) > 2 else ""
+        if [one.op_type for one in body] != ["MatMul", "Add", activation, "Where", "Identity"]:
+            return None
+        add = self._makers[node.input[1]]
+        product = self._makers[add.input[0]]
+        constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+        recurrent = constants.get(body[0].input[1])
+        inputs, bias = self._array(product.input[1]), self._array(add.input[1])
+        ends = self._readers.get(node.output[0], [])
+        told = self._num_readers(node.output[0]) != len(ends)
+        if inputs is None or recurrent is None or bias is None or told:
+            return None
+        cell = Cell(
+            "RNN",
+            relu=activation == "Relu",
+            input=inputs,
+            recurrent=recurrent,
+            input_bias=bias,
+            recurrent_bias=np.zeros_like(bias),
+        )
+        return Layer(
+            name=identity(node),
+            cells=(cell,),
+            source=product.input[0],
+            initial=self._start(node),
+            steps=node.output[1],
+            finals=(ends[0].output[0] if ends else "",),
+            nodes=tuple(identity(one) for one in (product, add, node, *ends)),
+        )
+
+    def _start(self, loop: onnx.NodeProto) -> tuple[str, ...]:
+        """The state that a loop begins with, `[1, batch, hidden]`; none where that is zero."""
+        maker = self._makers[loop.input[0]]
+        return (maker.input[0],) if maker.op_type == "Squeeze" else ()
+
+    def _fused(self, node: onnx.NodeProto) -> Layer | None:
         weights = [self._array(name) for name in (*node.input[1:4], "")[:3]]
         if node.op_type not in _OPERATORS or weights[0] is None or weights[1] is None:
             return None
@@ -186,7 +252,16 @@ class Finished:
         both_ways_from_state = len(cells) == 2 and (initial or any(finals))
         if not _is_plain(node) or steps is None or both_ways_from_state:
             return None
-        return Layer(identity(node), cells, node.input[0], initial, steps, finals)
+        names = dict.fromkeys([identity(node), identity(self._makers[steps])])
+        return Layer(
+            name=identity(node),
+            cells=cells,
+            source=node.input[0],
+            initial=initial,
+            steps=steps,
+            finals=finals,
+            nodes=tuple(names),
+        )
 
     def _steps(self, node: onnx.NodeProto, directions: int) -> str | None:
         """The output at every step, without the axis of the one direction; None if it is not so

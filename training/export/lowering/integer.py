@@ -14,11 +14,12 @@ import onnx
 
 from service.artifact.manifest import GraphSpec
 from training.export.draft import Draft
+from training.export.lengths import add_turned, add_valid
 from training.export.lowering.arithmetic import add_head
 from training.export.lowering.cells import add_step, carry
 from training.export.lowering.finished import Chain, Finished, Layer
 from training.export.lowering.inputs import Input, Source, add_given, add_inputs, add_source
-from training.export.lowering.loop import add_long_lengths, add_loop
+from training.export.lowering.loop import add_loop
 from training.export.lowering.rewriting import LoweringError, StandIn, rewrite
 from training.export.lowering.step import name_state, one_way_chains, without_time
 
@@ -49,7 +50,7 @@ def _stand_ins(graph: Finished, draft: Draft, add_chain: _AddChain) -> list[Stan
     bounded = graph.within_one({layer.steps for chain in chains for layer in chain})
     stand_ins = [
         StandIn(
-            tuple(node for layer in chain for node in graph.nodes_of(layer)),
+            tuple(node for layer in chain for node in layer.nodes),
             partial(add_chain, draft, graph, chain, bounded),
         )
         for chain in chains
@@ -126,22 +127,13 @@ def _add_together(draft: Draft, sides: Sequence[str], output: str) -> str:
 
 
 def _add_turned(draft: Draft, graph: Finished, tensor: str) -> str:
-    """`[time, batch, ...]` with each row's valid steps in reverse."""
-    lengths = add_long_lengths(draft, graph, f"{tensor}_lengths")
-    axes = {"time_axis": 0, "batch_axis": 1}
-    return draft.add("ReverseSequence", [tensor, lengths], f"{tensor}_turned", axes)
+    return add_turned(draft, tensor, f"{tensor}_turned", graph.spec.lengths)
 
 
 def _add_mask(draft: Draft, graph: Finished, steps: str, *, batch_axis: int) -> str:
     """Zero past each row's length, as the fused operator leaves it: a head may sum over time."""
-    name = f"{steps}_mask"
-    size = draft.add("Shape", [steps], f"{name}_shape")
-    time = draft.add("Gather", [size, draft.integer(0)], f"{name}_time")
-    places = draft.add("Range", [draft.integer(0), time, draft.integer(1)], f"{name}_places")
-    places = draft.add("Unsqueeze", [places, draft.integers(1)], f"{name}_column")
-    lengths = add_long_lengths(draft, graph, f"{name}_lengths")
-    valid = draft.add("Less", [places, lengths], f"{name}_valid")  # [time, batch]
+    valid = add_valid(draft, steps, f"{steps}_valid", graph.spec.lengths)  # [time, batch]
     axes = draft.integers(2) if batch_axis == 1 else draft.integers(1, 3)
-    valid = draft.add("Unsqueeze", [valid, axes], f"{name}_valid_kept")
+    valid = draft.add("Unsqueeze", [valid, axes], f"{steps}_valid_kept")
     zero = draft.shared("zero_float", np.array(0, np.float32))
     return draft.add("Where", [valid, steps, zero], f"{steps}_masked")

@@ -4,9 +4,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import onnx
-from onnx import TensorProto
 
 from training.export.draft import Draft, Shape, value
+from training.export.lengths import add_long_lengths
 from training.export.lowering.cells import Carried, Sides, Stepped, add_step, carry
 from training.export.lowering.finished import Chain, Finished, Layer
 from training.export.lowering.gates import parts
@@ -45,11 +45,6 @@ def add_loop(
     for final, tensor in finals.items():
         _add_final(draft, graph, steps[tensor], final)
     return steps[told[0]]
-
-
-def add_long_lengths(draft: Draft, graph: Finished, output: str) -> str:
-    """`[batch]` int64, as indices are."""
-    return draft.add("Cast", [graph.spec.lengths], output, {"to": TensorProto.INT64})
 
 
 def _body(
@@ -130,7 +125,7 @@ def _finals(chain: Chain, stepped: Sequence[Stepped]) -> dict[str, str]:
 
 def _add_final(draft: Draft, graph: Finished, steps: str, final: str) -> None:
     """`steps [time, batch, hidden]` at each row's last valid step, `[1, batch, hidden]`."""
-    lengths = add_long_lengths(draft, graph, f"{final}_lengths")
+    lengths = add_long_lengths(draft, f"{final}_lengths", graph.spec.lengths)
     last = draft.add("Sub", [lengths, draft.integers(1)], f"{final}_last")
     size = draft.add("Shape", [lengths], f"{final}_size")
     batch = draft.add("Squeeze", [size, draft.integers(0)], f"{final}_batch")

@@ -1,20 +1,22 @@
-"""One step written out: each fused layer as plain products and gates, in float32.
+"""One step written out: each fused layer as plain products and gates, each loop as its body.
 
 The embedding disappears into a table of what it sends to the gates, and nothing asks for time or
-lengths any more. The arithmetic is the fused operator's, so that both graphs give the same bits.
+lengths any more. The arithmetic is that of the whole graph, so that both give the same bits.
 """
 
 from functools import partial
 
 import numpy as np
 import onnx
+from onnx import numpy_helper
 
 from service.artifact.manifest import GraphSpec, TensorSpec
 from training.export.draft import Draft
-from training.export.lowering.finished import Cell, Finished, Layer, Weights
+from training.export.lowering.finished import Cell, Finished, Layer, Loop, Weights, identity
 from training.export.lowering.gates import Sums, add_gates, parts
 from training.export.lowering.inputs import add_tokens
 from training.export.lowering.rewriting import LoweringError, StandIn, rewrite
+from training.export.scanned import VALID_NOW
 from training.runner import Runner
 
 STEP_FILE = "step.onnx"
@@ -24,20 +26,24 @@ def step_graph(model: onnx.ModelProto, spec: GraphSpec) -> onnx.ModelProto:
     """The same network for exactly one step; raises LoweringError where that is none."""
     graph = Finished(model, spec)
     draft = Draft(graph.constants)
-    stand_ins = [
-        StandIn(graph.nodes_of(layer), partial(_add_layer, draft, graph, layer))
+    layers = [
+        StandIn(layer.nodes, partial(_add_layer, draft, graph, layer))
         for chain in one_way_chains(graph)
         for layer in chain
     ]
-    rewrite(graph, draft, [*stand_ins, *without_time(graph, draft)])
+    loops = [
+        StandIn((identity(loop.node),), partial(_add_body, draft, loop)) for loop in graph.loops()
+    ]
+    rewrite(graph, draft, [*layers, *loops, *without_time(graph, draft)])
     return draft.finish(spec, opset=graph.opset, steps=1)
 
 
 def one_way_chains(graph: Finished) -> list[tuple[Layer, ...]]:
     """All recurrent layers, each of which goes forward from a state that it is given."""
     chains = list(graph.chains())
-    layers = [layer for chain in chains for layer in chain]
-    if len(layers) != graph.num_recurrent or not all(layer.initial for layer in layers):
+    layers, loops = [layer for chain in chains for layer in chain], list(graph.loops())
+    from_states = [*(bool(layer.initial) for layer in layers), *map(graph.from_state, loops)]
+    if len(from_states) != graph.num_recurrent or not all(from_states) or graph.looks_back:
         raise LoweringError("a recurrent layer is not a plain one that goes on from a state")
     return chains
 
@@ -66,6 +72,32 @@ def _add_layer(draft: Draft, graph: Finished, layer: Layer) -> None:
     name_state(draft, layer, add_gates(draft, cell, sums, before=before, name=layer.name))
 
 
+def _add_body(draft: Draft, loop: Loop) -> None:
+    """The loop's body once: every row is of its one step, so that none is passed on as it is."""
+    node, body = loop.node, loop.body
+
+    def inside(name: str) -> str:
+        """Two loops may have the same names in their bodies."""
+        return f"{identity(node)}_{name}"
+
+    state, *now = (value.name for value in body.input)
+    draft.add("Identity", [node.input[0]], inside(state))
+    for tensor, steps in zip(now, node.input[1:], strict=True):
+        if tensor != VALID_NOW:
+            draft.add("Squeeze", [steps, draft.integers(0)], inside(tensor))
+    for tensor in body.initializer:
+        draft.constant(inside(tensor.name), numpy_helper.to_array(tensor))
+    for one in body.node:
+        inputs, (output,) = [inside(name) for name in one.input], one.output
+        if VALID_NOW in one.input:
+            draft.add("Identity", [inputs[1]], inside(output))
+        else:
+            draft.add(one.op_type, inputs, inside(output))
+    after, told = (inside(value.name) for value in body.output)
+    draft.add("Identity", [after], node.output[0])
+    draft.add("Unsqueeze", [told, draft.integers(0)], node.output[1])
+
+
 def _add_sums(draft: Draft, graph: Finished, layer: Layer, cell: Cell) -> Sums:
     named: dict[str, str] = {}
     for part in parts(cell):
@@ -75,6 +107,10 @@ def _add_sums(draft: Draft, graph: Finished, layer: Layer, cell: Cell) -> Sums:
         states = draft.add("MatMul", [layer.initial[0], weights], f"{name}_from_state")
         if part.summed:
             bias = (cell.input_bias + cell.recurrent_bias)[part.columns]
+            if cell.operator == "RNN":  # its loop adds the bias for all steps, ahead of the state
+                inputs = _add_bias(draft, inputs, bias, name=name)
+                named["summed"] = draft.add("Add", [inputs, states], f"{name}_from_both")
+                continue
             both = draft.add("Add", [inputs, states], f"{name}_from_both")
             named["summed"] = _add_bias(draft, both, bias, name=name)
         else:

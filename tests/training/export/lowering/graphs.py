@@ -6,45 +6,46 @@ import torch
 
 from service.artifact.manifest import GraphSpec
 from training.config import Cell
+from training.export.draft import Draft
 from training.export.graph import Graph, build_graph
+from training.export.recurrent import add_layers
 from training.nn.recurrent import RecurrentStack
 from training.runner import Array, Ran, Runner
 
 
 def stack_graph(
-    cell: Cell, *, layers: int = 1, bidirectional: bool = False, bias: bool = True
+    cell: Cell,
+    *,
+    layers: int = 1,
+    bidirectional: bool = False,
+    bias: bool = True,
+    residual: bool = False,
+    layer_norm: bool = False,
 ) -> Graph:
     """Layers of 12 units over inputs of five numbers without bounds."""
     torch.manual_seed(0)
-    stack = RecurrentStack(cell, 5, 12, layers=layers, bidirectional=bidirectional, bias=bias)
+    stack = RecurrentStack(
+        cell,
+        5,
+        12,
+        layers=layers,
+        bidirectional=bidirectional,
+        bias=bias,
+        residual=residual,
+        layer_norm=layer_norm,
+    )
     return build_graph(stack.eval())
 
 
-def whole_graph(graph: Graph) -> Graph:
+def whole_graph(cell: Cell, *, layers: int = 1, bidirectional: bool = False) -> Graph:
     """The same from the zero state, which nobody asks for: what a whole sequence goes through."""
-    model = onnx.ModelProto()
-    model.CopyFrom(graph.model)
-    kept = [
-        node
-        for node in model.graph.node
-        if not {name for pair in graph.spec.state for name in (pair.input, pair.output)}
-        & {*node.input, *node.output}
-        or node.op_type in ("LSTM", "GRU", "RNN")
-    ]
-    for node in kept:
-        if node.op_type in ("LSTM", "GRU", "RNN"):
-            del node.input[5:], node.output[1:]
-    del model.graph.node[:]
-    model.graph.node.extend(kept)
-    for values, states in (
-        (model.graph.input, {pair.input for pair in graph.spec.state}),
-        (model.graph.output, {pair.output for pair in graph.spec.state}),
-    ):
-        left = [value for value in values if value.name not in states]
-        del values[:]
-        values.extend(left)
-    onnx.checker.check_model(model, full_check=True)
-    return Graph(model, graph.spec.model_copy(update={"state": ()}))
+    torch.manual_seed(0)
+    stack = RecurrentStack(cell, 5, 12, layers=layers, bidirectional=bidirectional).eval()
+    spec = stack_graph(cell, layers=layers, bidirectional=bidirectional).spec
+    spec, draft = spec.model_copy(update={"state": ()}), Draft()
+    steps, _ = add_layers(draft, stack, draft.transpose("values", "by_time", (1, 0, 2)))
+    draft.transpose(steps, "outputs", (1, 0, 2))
+    return Graph(draft.finish(spec), spec)
 
 
 def runner(model: onnx.ModelProto, spec: GraphSpec) -> Runner:

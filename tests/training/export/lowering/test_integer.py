@@ -54,6 +54,12 @@ def test_company_chunks_padding_and_single_steps_change_not_one_bit(
 
 
 @pytest.mark.parametrize("cell", CELLS)
+def test_residual_and_normalised_layers_in_integers_change_not_one_bit_either(cell: Cell):
+    graph = stack_graph(cell, layers=3, residual=True, layer_norm=True)
+    assert set(verify_integers(lowered(graph), numbers).values()) == {0.0}
+
+
+@pytest.mark.parametrize("cell", CELLS)
 def test_a_language_model_in_integers_changes_not_one_bit_either(cell: Cell):
     seen = verify_integers(lowered(build_graph(language_model(cell))), tokens)
     assert set(seen.values()) == {0.0}
@@ -79,7 +85,7 @@ def test_a_stack_in_integers_is_near_the_one_in_float32(cell: Cell, layers: int)
 
 @pytest.mark.parametrize(("cell", "layers"), [*product(CELLS, (1, 2))])
 def test_both_directions_in_integers_are_near_and_zero_past_the_end(cell: Cell, layers: int):
-    graph = whole_graph(stack_graph(cell, layers=layers, bidirectional=True))
+    graph = whole_graph(cell, layers=layers, bidirectional=True)
     seen = verify_integers(lowered(graph), numbers)
     assert set(seen.values()) == {0.0}  # no head sums over time here
 
@@ -91,7 +97,7 @@ def test_both_directions_in_integers_are_near_and_zero_past_the_end(cell: Cell, 
 
 
 def test_layers_from_the_zero_state_in_one_direction_are_zero_past_the_end():
-    graph = whole_graph(stack_graph("gru", layers=2))
+    graph = whole_graph("gru", layers=2)
     rows, lengths = numbers(np.random.default_rng(0), (3, 9)), np.array([9, 1, 4], np.int32)
     integers = runner(integer_graph(graph.model, graph.spec), graph.spec).run(rows, lengths)
     assert furthest(integers, runner(graph.model, graph.spec).run(rows, lengths)) < NEAR
@@ -138,9 +144,12 @@ def test_a_large_vocabulary_is_kept_as_bytes_a_small_one_as_a_table_of_gates():
     [
         (stack_graph("rnn_relu"), "relu"),
         (reset_before(stack_graph("gru")), "not a plain one"),
+        (stack_graph("gru_cho"), "not a plain one"),
+        (stack_graph("min_gru"), "not a plain one"),
+        (stack_graph("min_lstm", layers=2, residual=True), "not a plain one"),
         (stack_graph("lstm", bidirectional=True), "not a plain one"),
     ],
-    ids=["relu", "reset before", "both ways from a state"],
+    ids=["relu", "reset before", "Cho", "minimal", "residual minimal", "both ways from a state"],
 )
 def test_a_layer_without_bounds_or_of_another_kind_is_refused(graph: Graph, said: str):
     with pytest.raises(LoweringError, match=said):

@@ -35,15 +35,16 @@ def lowered(graph: Graph) -> Lowered:
 
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("layers", [1, 3])
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", [*CELLS, "min_gru", "min_lstm"])
 def test_steps_give_what_the_sequence_gives(cell: Cell, layers: int, bias: bool):
     seen = verify_step(lowered(stack_graph(cell, layers=layers, bias=bias)), numbers)
     assert seen[STEP_EQUALS_SEQUENCE] < 2e-6  # float32 through 200 steps of three layers
     assert seen[STEP_ALONE_EQUALS_COMPANY] == 0.0
 
 
-def test_steps_of_an_lstm_give_the_sequences_bits():
-    seen = verify_step(lowered(build_graph(language_model("lstm"))), tokens)
+@pytest.mark.parametrize("cell", ["lstm", "rnn_tanh", "min_gru", "min_lstm"])
+def test_steps_give_the_bits_of_the_sequence(cell: Cell):
+    seen = verify_step(lowered(build_graph(language_model(cell))), tokens)
     assert seen == {STEP_EQUALS_SEQUENCE: 0.0, STEP_ALONE_EQUALS_COMPANY: 0.0}
 
 
@@ -57,12 +58,13 @@ def test_the_rows_that_a_forecaster_keeps_move_on_by_one():
     assert verify_step(lowered(build_graph(network)), values)[STEP_EQUALS_SEQUENCE] < 1e-5
 
 
-def test_the_embedding_is_folded_into_a_table_of_gates():
-    graph = build_graph(language_model("lstm"))
+@pytest.mark.parametrize(("cell", "gates"), [("lstm", 4), ("rnn_tanh", 1)])
+def test_the_embedding_is_folded_into_a_table_of_gates(cell: Cell, gates: int):
+    graph = build_graph(language_model(cell))
     step = step_graph(graph.model, graph.spec)
     shapes = {tensor.name: tuple(tensor.dims) for tensor in step.graph.initializer}
     assert "embedding" not in shapes
-    assert (13, 4 * 24) in shapes.values()
+    assert (13, gates * 24) in shapes.values()
 
 
 def test_nothing_is_left_of_time_and_lengths():
@@ -91,11 +93,22 @@ def clipped(graph: Graph) -> Graph:
     "graph",
     [
         stack_graph("lstm", bidirectional=True),
-        whole_graph(stack_graph("lstm")),
+        stack_graph("min_gru", bidirectional=True),
+        whole_graph("lstm"),
+        whole_graph("min_lstm"),
+        stack_graph("gru_cho"),
         reset_before(stack_graph("gru")),
         clipped(stack_graph("lstm")),
     ],
-    ids=["both ways", "without state", "reset before", "clipped"],
+    ids=[
+        "both ways",
+        "loops both ways",
+        "without state",
+        "loop without state",
+        "Cho",
+        "reset before",
+        "clipped",
+    ],
 )
 def test_a_layer_that_cannot_be_told_has_no_steps(graph: Graph):
     with pytest.raises(LoweringError):

@@ -1,0 +1,60 @@
+"""Additive attention pooling, and its derivative. NumPy, float64."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from training.nn.reference.recurrence import Array, Rows, valid_steps
+
+
+@dataclass(frozen=True, slots=True)
+class PoolingWeights:
+    W: Array
+    """`[features, features]`"""
+    b: Array
+    """`[features]`"""
+    v: Array
+    """`[features]`, the learned query."""
+
+
+@dataclass(frozen=True, slots=True)
+class PoolingGradients:
+    inputs: Array
+    weights: PoolingWeights
+
+
+@dataclass(frozen=True, slots=True)
+class Pooled:
+    outputs: Array
+    """`[batch, features]`"""
+    back: Callable[[Array], PoolingGradients]
+
+
+def pool(rows: Rows, weights: PoolingWeights) -> Pooled:
+    """p = sum_t w_t y_t, w = softmax over valid steps of v . tanh(W y_t + b).
+
+    Bahdanau, Cho and Bengio 2014 (arXiv 1409.0473), with a learned constant query as in Yang et
+    al. 2016.
+    """
+    valid = valid_steps(rows)
+    y = np.where(valid[..., None], rows.inputs, 0.0)
+    keys = np.tanh(y @ weights.W.T + weights.b)  # [batch, time, features]
+    scores = np.where(valid, keys @ weights.v, -np.inf)
+    grown = np.exp(scores - scores.max(-1, keepdims=True))
+    w = grown / grown.sum(-1, keepdims=True)  # [batch, time]
+
+    def back(d_pooled: Array) -> PoolingGradients:
+        """A score's gradient is its weight times how far its step's is above the mean one."""
+        d_w = np.einsum("bf,btf->bt", d_pooled, y)
+        d_scores = w * (d_w - (w * d_w).sum(-1, keepdims=True))
+        d_sum = d_scores[..., None] * weights.v * (1 - keys**2)  # [batch, time, features]
+        d_y = w[..., None] * d_pooled[:, None] + d_sum @ weights.W
+        d_weights = PoolingWeights(
+            W=np.einsum("bti,btj->ij", d_sum, y),
+            b=d_sum.sum((0, 1)),
+            v=np.einsum("bt,btf->f", d_scores, keys),
+        )
+        return PoolingGradients(np.where(valid[..., None], d_y, 0.0), d_weights)
+
+    return Pooled(np.einsum("bt,btf->bf", w, y), back)

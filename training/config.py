@@ -30,6 +30,8 @@ class DataConfig:
     """How often an epoch comes back to an item that is another one each time."""
     min_frequency: int = 1
     """A word seen less often in the training text becomes `[UNK]`."""
+    num_pieces: int = 0
+    """Pieces that words are cut into (BPE), so that no word is unknown; 0: words stay whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,10 @@ class ModelConfig:
     embedding_dropout: float = 0.0
     token_dropout: float = 0.0
     """Chance that a token is replaced by the unknown one, in training only."""
+    spelling: bool = False
+    """Whether a token's vector is also of how it begins, how it ends, and its capitals."""
+    tied: bool = False
+    """Whether a language model's scores use the vectors that its tokens come in by."""
     recent_steps: int = 0
     """Last rows of the series that a forecaster keeps beside its recurrent state."""
     reading: Reading = "plain"

@@ -40,6 +40,7 @@ class Task(StrEnum):
     FORECASTING = "forecasting"
     LANGUAGE_MODELING = "language_modeling"
     REGRESSION = "regression"
+    TAGGING = "tagging"
 
 
 class TensorSpec(_Model):
@@ -207,12 +208,26 @@ class LanguageModelingOutput(_Model):
     sampling: SamplingDefaults = SamplingDefaults()
 
 
+class TaggingOutput(_Model):
+    """`scores [batch, time, tags + intents]`: at every step those of its tag, then the intent's.
+
+    The intent, where there is one, is the whole sequence's; of a causal model, what it makes of
+    the sequence so far. What the last step says of it counts.
+    """
+
+    task: Literal[Task.TAGGING] = Task.TAGGING
+    scores: str = "scores"
+    tags: tuple[str, ...] = Field(min_length=2)
+    intents: tuple[str, ...] = ()
+
+
 Output = Annotated[
     AnomalyOutput
     | ClassificationOutput
     | ForecastingOutput
     | LanguageModelingOutput
-    | RegressionOutput,
+    | RegressionOutput
+    | TaggingOutput,
     Field(discriminator="task"),
 ]
 
@@ -365,3 +380,8 @@ def _needed_output(
                 if token >= input.num_tokens:
                     raise ValueError(f"output.{field}: {token} is not a token of the input")
             return output.logits, ("batch", "time", input.num_tokens)
+        case TaggingOutput():
+            if not isinstance(input, TextInput):
+                # A validator says what is wrong with a manifest by ValueError.
+                raise ValueError("a tagger reads text")  # noqa: TRY004
+            return output.scores, ("batch", "time", len(output.tags) + len(output.intents))

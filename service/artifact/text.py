@@ -1,6 +1,7 @@
 """Text to token ids and back, by one tokenizer.json for training and serving."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,26 @@ _MAX_REMEMBERED = 1 << 16
 """Pieces of text that are remembered by their tokens; then all are forgotten."""
 _MAX_REMEMBERED_TOKENS = 8
 """Of one piece: longer ones do not come again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A word of a text, and where it stands."""
+
+    text: str
+    start: int
+    """In characters; `end` is one past the last."""
+    end: int
+    last_token: int
+    """The place of its last token among the text's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """A text as token ids `[time]`, and the words that they are pieces of."""
+
+    ids: NDArray[np.int64]
+    words: tuple[Word, ...]
 
 
 class Text:
@@ -43,6 +64,19 @@ class Text:
                 f"the text holds {self._unknown(text)}, which the model's vocabulary lacks"
             ) from error
         return np.asarray(encoding.ids, dtype=np.int64)
+
+    def encode_words(self, text: str) -> Words:
+        """Refuses what `encode` refuses."""
+        ids = self.encode(text)
+        encoding = self._tokenizer.encode(text, add_special_tokens=False)
+        words: dict[int, Word] = {}
+        for place, (word, (start, end)) in enumerate(
+            zip(encoding.word_ids, encoding.offsets, strict=True)
+        ):
+            assert word is not None, "only special tokens are of no word"
+            begin = words[word].start if word in words else start
+            words[word] = Word(text[begin:end], begin, end, place)
+        return Words(ids, tuple(words.values()))
 
     def decode(self, ids: Sequence[int]) -> str:
         """Text of `ids`; an incomplete UTF-8 character at either end shows as U+FFFD."""

@@ -15,10 +15,11 @@ from service.artifact.manifest import (
     LanguageModelingOutput,
     NumericInput,
     RegressionOutput,
+    TaggingOutput,
     TextInput,
 )
-from service.artifact.text import Text
 from service.dataplane.series import ReadSeries
+from service.dataplane.tagging import ReadTags, TagsRead, WordSteps, tagging_of
 from service.dataplane.types import (
     Anomalies,
     Call,
@@ -64,9 +65,8 @@ def steps_of(
     max_steps = min(max_steps, model.manifest.limits.max_steps)
     match model.manifest.input:
         case TextInput(num_tokens=num_tokens):
-            assert model.text is not None, "a model that reads text has a tokenizer"
             if isinstance(value, str):
-                steps = _encode(model.text, value, max_steps=max_steps, param=param)
+                steps = _encode(model, value, max_steps=max_steps, param=param)
             else:
                 steps = _checked_tokens(value, num_tokens, param=param)
         case NumericInput(features=features):
@@ -116,6 +116,8 @@ def row_of(model: ServedModel, steps: NDArray[Any], state: SessionState, *, raw:
             return Row(inputs, state.tensors, continuation)
         case AnomalyOutput(score=score):
             return Row(steps, state.tensors, ReadSeries(per_step, output=score, keep=raw))
+        case TaggingOutput(scores=scores):
+            return Row(np.asarray(steps), state.tensors, ReadTags(per_step, scores, raw=raw))
         case ClassificationOutput(logits=logits):
             wanted = Wanted(logits, softmax)
         case ForecastingOutput(forecast=forecast):
@@ -172,6 +174,10 @@ def prediction_of(model: ServedModel, finished: Finished, steps: NDArray[Any]) -
                 tokens=[model.text.token(int(token)) for token in steps],
                 token_log_likelihoods=scores,
             )
+        case TaggingOutput() as output:
+            assert model.text is not None, "a tagger has a tokenizer"
+            assert isinstance(finished, TagsRead), "its rows are read so"
+            answer = tagging_of(output, finished, steps, text=model.text)
     return Prediction(answer, len(steps), finished.outputs)
 
 
@@ -196,10 +202,14 @@ def _is_long(values: Sequence[SequenceInput]) -> bool:
     return characters > _LONG_TEXT
 
 
-def _encode(text: Text, value: str, *, max_steps: int, param: str) -> NDArray[np.int64]:
+def _encode(model: ServedModel, value: str, *, max_steps: int, param: str) -> NDArray[np.int64]:
+    text = model.text
+    assert text is not None, "a model that reads text has a tokenizer"
     if len(value) > max_steps * _MAX_CHARACTERS_PER_STEP:
         raise _too_long(len(value), max_steps, param)
     try:
+        if isinstance(model.manifest.output, TaggingOutput):
+            return WordSteps.of(text.encode_words(value))
         return text.encode(value)
     except InvalidInput as error:
         raise InvalidInput(error.message, param=param, details=error.details) from error

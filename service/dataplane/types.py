@@ -101,7 +101,29 @@ class Likelihood(msgspec.Struct, frozen=True):
     token_log_likelihoods: NDArray[np.float64]
 
 
-Answer = Anomalies | Classification | Forecast | Likelihood | Regression
+class TaggedWord(msgspec.Struct, frozen=True):
+    """A word of the text that was sent: `text[start:end]`. Its last token's tag is its own."""
+
+    word: str
+    start: int
+    end: int
+    tag: str
+    probability: float
+
+
+class Tagging(msgspec.Struct, frozen=True):
+    """A tag for every token, and for every word where text was sent, not token ids."""
+
+    tokens: list[str]
+    tags: list[str]
+    tag_probabilities: list[float]
+    """Of the tags given."""
+    words: list[TaggedWord] | None = None
+    intent: Classification | None = None
+    """What the whole sequence is; of a causal model, what it is so far."""
+
+
+Answer = Anomalies | Classification | Forecast | Likelihood | Regression | Tagging
 
 _BYTES_PER_STEP = 80
 """A token's text and its log likelihood."""

@@ -51,7 +51,8 @@ class Made:
 def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Made]]:
     root = tmp_path_factory.mktemp("whole-path")
     folders = Folders(root / "runs", root / "models")
-    configs = [one_epoch(find_recipe(name)) for name in (*LANGUAGE, *QUESTIONS, *SERIES)]
+    names = (*LANGUAGE, *QUESTIONS, *SERIES, "tiny-wishes", "tiny-wishes-live")
+    configs = [one_epoch(find_recipe(name)) for name in names]
     published = {config.name: publish_run(config, folders) for config in configs}
     with (
         serving(folders.models, root / "log") as server,
@@ -153,3 +154,37 @@ def test_the_card_says_what_is_between_the_layers(
     made: dict[str, Made], name: str, said: str
 ) -> None:
     assert said in (made[name].folder / "card.md").read_text()
+
+
+def test_a_tagger_tags_each_word_and_tells_the_intent_as_torch_does(made: dict[str, Made]) -> None:
+    model = made["tiny-wishes"]
+    wish = "book a flight  from New York to Oslo"
+    (told,) = model.post("/v1/models/tiny-wishes/predict", {"inputs": [wish]})["predictions"]
+    ids = Text(model.folder / "tokenizer.json").encode(wish)
+    output = model.client.get("/v1/models/tiny-wishes").json()["output"]
+    tags, intents = output["tags"], output["intents"]
+    scores = torch.from_numpy(model.torch_outputs(ids))
+    chances = torch.softmax(scores[:, : len(tags)], -1).numpy()
+    assert told["tags"] == [tags[tag] for tag in chances.argmax(-1)]
+    np.testing.assert_allclose(told["tag_probabilities"], chances.max(-1), atol=ROUNDING)
+    assert [word["word"] for word in told["words"]] == wish.split()
+    assert all(wish[word["start"] : word["end"]] == word["word"] for word in told["words"])
+    expected = torch.softmax(scores[-1, len(tags) :], -1).numpy()
+    seen = list(told["intent"]["probabilities"].values())
+    np.testing.assert_allclose(seen, expected, atol=ROUNDING)
+    assert list(told["intent"]["probabilities"]) == intents
+
+
+def test_a_live_tagger_says_word_by_word_what_it_says_of_the_whole(made: dict[str, Made]) -> None:
+    model = made["tiny-wishes-live"]
+    wish = "what costs a flight from Paris to San Jose"
+    predicted = model.post("/v1/models/tiny-wishes-live/predict", {"inputs": [wish]})
+    (whole,) = predicted["predictions"]
+    session = model.post("/v1/models/tiny-wishes-live/sessions", {})["session_id"]
+    replies = [
+        model.post(f"/v1/sessions/{session}/steps", {"inputs": word})["prediction"]
+        for word in wish.split()
+    ]
+    assert [tag for reply in replies for tag in reply["tags"]] == whole["tags"]
+    assert [reply["words"][0]["tag"] for reply in replies] == [w["tag"] for w in whole["words"]]
+    assert replies[-1]["intent"] == whole["intent"]

@@ -34,7 +34,7 @@ MODELS_DIR = Path(__file__).resolve().parents[2] / "models"
 PUBLISHED = [
     f"{name}/{version}" for name, versions in scan(MODELS_DIR).items() for version in versions
 ]
-SMALL = ["running-total", "babble", "parity"]
+SMALL = ["running-total", "babble", "parity", "stress"]
 
 Outputs = dict[str, np.ndarray]
 

@@ -2,6 +2,7 @@
 
 - `running-total`: causal, numeric; its forecast is the total of all that the row has seen.
 - `babble`: causal, text; an LSTM with random weights over bytes, so that characters get split.
+- `stress`: causal, text; tags each word by its id, and tells an intent by the total so far.
 - `parity`: not causal; classifies whole sequences of tokens by the sum of their ids.
 """
 
@@ -27,6 +28,7 @@ from service.artifact.manifest import (
     Provenance,
     SamplingDefaults,
     StateSpec,
+    TaggingOutput,
     Task,
     TensorSpec,
     TextInput,
@@ -178,6 +180,68 @@ def save_parity(models_dir: Path, *, version: int = 1) -> Path:
     )
 
 
+def save_stress(models_dir: Path, *, version: int = 1) -> Path:
+    """Words `odd` and `even`; others are cut into letters. An odd id is tagged `ODD`."""
+    nodes = [
+        *_valid_mask("tokens"),
+        helper.make_node("Cast", ["tokens"], ["ids"], to=TensorProto.FLOAT),
+        helper.make_node("Unsqueeze", ["ids", "axis_2"], ["values"]),  # [batch, time, 1]
+        helper.make_node("Where", ["valid", "values", "zero_f"], ["masked"]),
+        helper.make_node("CumSum", ["masked", "one"], ["sums"]),
+        helper.make_node("Transpose", ["total_in"], ["before"], perm=[1, 0, 2]),
+        helper.make_node("Add", ["sums", "before"], ["totals"]),
+        helper.make_node("ReduceSum", ["masked", "axis_1"], ["added"], keepdims=1),
+        helper.make_node("Add", ["before", "added"], ["after"]),
+        helper.make_node("Transpose", ["after"], ["total_out"], perm=[1, 0, 2]),
+        helper.make_node("Mod", ["values", "two"], ["odd"], fmod=1),
+        helper.make_node("Mod", ["totals", "two"], ["odd_so_far"], fmod=1),
+        helper.make_node("Neg", ["odd"], ["even"]),
+        helper.make_node("Neg", ["odd_so_far"], ["even_so_far"]),
+        helper.make_node(
+            "Concat", ["even", "odd", "even_so_far", "odd_so_far"], ["scores"], axis=2
+        ),
+    ]
+    constants = {"one": np.int64(1), "zero_f": np.float32(0), "two": np.float32(2)}
+    tokens = helper.make_tensor_value_info("tokens", TensorProto.INT64, ["batch", "time"])
+    graph = _graph(
+        nodes,
+        inputs=[tokens, _LENGTHS, _float("total_in", 1, "batch", 1)],
+        outputs=[_float("scores", "batch", "time", 4), _float("total_out", 1, "batch", 1)],
+        constants=constants,
+    )
+    spec = GraphSpec(
+        file="model.onnx",
+        inputs=(TensorSpec(name="tokens", dtype="int64", shape=("batch", "time")),),
+        lengths="lengths",
+        outputs=(TensorSpec(name="scores", dtype="float32", shape=("batch", "time", 4)),),
+        state=(
+            StateSpec(input="total_in", output="total_out", shape=(1, "batch", 1), batch_axis=1),
+        ),
+    )
+    return _save(
+        models_dir,
+        graph,
+        {"name": "stress", "version": version, "task": Task.TAGGING, "causal": True},
+        graph_spec=spec,
+        reads=TextInput(num_tokens=len(_PIECES)),
+        output=TaggingOutput(tags=("EVEN", "ODD"), intents=("even", "odd")),
+        probe=np.array([[1, 2, 3], [4, 5, 6]]),
+        tokenizer=piece_tokenizer(),
+    )
+
+
+_PIECES = ("[UNK]", "odd", "even", "o", "##d", "e", "##v", "##e", "##n", "d", "v", "n")
+
+
+def piece_tokenizer() -> bytes:
+    """Words between spaces, cut into the longest pieces there are."""
+    places = {piece: place for place, piece in enumerate(_PIECES)}
+    tokenizer = Tokenizer(models.WordPiece(places, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer.decoder = decoders.WordPiece(cleanup=False)
+    return tokenizer.to_str().encode()
+
+
 def byte_tokenizer() -> bytes:
     """One token a byte: characters beyond ASCII take several."""
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
@@ -236,7 +300,7 @@ def _save(
     *,
     graph_spec: GraphSpec,
     reads: TextInput | NumericInput,
-    output: ClassificationOutput | ForecastingOutput | LanguageModelingOutput,
+    output: ClassificationOutput | ForecastingOutput | LanguageModelingOutput | TaggingOutput,
     probe: np.ndarray,
     tokenizer: bytes | None = None,
     limits: Limits | None = None,

@@ -22,6 +22,9 @@ AIMS = {
     "mnist-rows": 0.988,
     "water-circuit": 0.74,
     "stock-movement": 0.513,
+    "part-of-speech": 0.925,
+    "flight-question": 0.94,
+    "flight-question-live": 0.85,
 }
 BIT_FOR_BIT = ("alone_equals_company", "chunks_equal_whole", "padding_changes_nothing")
 
@@ -29,6 +32,12 @@ BIT_FOR_BIT = ("alone_equals_company", "chunks_equal_whole", "padding_changes_no
 FOLDERS = sorted(path.parent for path in MODELS.glob("*/*/manifest.json"))
 IN_INTEGERS = [folder for folder in FOLDERS if read_manifest(folder).int8 is not None]
 
+NEWEST = [
+    max((f for f in FOLDERS if f.parent == model), key=lambda folder: int(folder.name))
+    for model in sorted({folder.parent for folder in FOLDERS})
+]
+
+newest = pytest.mark.parametrize("folder", NEWEST, ids=str)
 in_integers = pytest.mark.parametrize("folder", IN_INTEGERS, ids=str)
 
 
@@ -68,7 +77,9 @@ def test_it_still_answers_its_probe(folder: Path):
     assert (np.abs(seen.outputs - expected) <= allowed * np.maximum(1, np.abs(expected))).all()
 
 
+@newest
 def test_its_recipe_is_the_one_in_the_code(folder: Path):
+    """Versions never change; a recipe may, once there is a newer version that was made by it."""
     made_by = load_config((folder / "recipe.json").read_bytes())
     assert made_by == find_recipe(made_by.name)
 

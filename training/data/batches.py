@@ -8,6 +8,8 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+NOT_COUNTED = -100
+"""A target that carries no loss: padding, or a label that training never saw."""
 _BATCHES_IN_POOL = 20
 """Items are sorted by length within so many batches: more pad less and mix less."""
 

@@ -7,9 +7,10 @@ from training.data.anomalies import AnomalyData, skab
 from training.data.faults import cmapss, cwru
 from training.data.finance import acl18
 from training.data.handwriting import mnist_rows, pendigits
-from training.data.language import LanguageData, tiny_shakespeare
+from training.data.language import LanguageData, penn_treebank, tiny_shakespeare
 from training.data.motion import natops, utkinect
 from training.data.questions import LabelledTexts, trec
+from training.data.sentiment import sst2
 from training.data.signals import LabelledSignals, MeasuredSignals
 from training.data.synthetic import (
     generated_oddities,
@@ -18,16 +19,28 @@ from training.data.synthetic import (
     generated_text,
     generated_waves,
     generated_wear,
+    generated_wishes,
 )
+from training.data.tagging import TaggedSentences, atis, ewt
 from training.data.timeseries import SeriesData, etth1
 
 AnyData = (
-    LanguageData | LabelledTexts | SeriesData | LabelledSignals | MeasuredSignals | AnomalyData
+    LanguageData
+    | LabelledTexts
+    | TaggedSentences
+    | SeriesData
+    | LabelledSignals
+    | MeasuredSignals
+    | AnomalyData
 )
 
 _LOADERS: Mapping[str, Callable[[DataConfig, int], AnyData]] = {
     "tinyshakespeare": tiny_shakespeare,
+    "ptb": penn_treebank,
     "trec": trec,
+    "sst2": sst2,
+    "ewt": ewt,
+    "atis": atis,
     "etth1": etth1,
     "cmapss-fd001": cmapss,
     "cwru": cwru,
@@ -43,6 +56,7 @@ _LOADERS: Mapping[str, Callable[[DataConfig, int], AnyData]] = {
     "generated-oddities": generated_oddities,
     "generated-waves": generated_waves,
     "generated-wear": generated_wear,
+    "generated-wishes": generated_wishes,
 }
 
 

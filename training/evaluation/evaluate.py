@@ -6,6 +6,7 @@ from training.data.build import AnyData
 from training.data.language import LanguageData
 from training.data.questions import LabelledTexts
 from training.data.signals import LabelledSignals, MeasuredSignals
+from training.data.tagging import TaggedSentences
 from training.data.timeseries import SeriesData
 from training.evaluation.anomalies import evaluate_anomalies
 from training.evaluation.classification import evaluate_classification
@@ -13,6 +14,7 @@ from training.evaluation.evaluation import Evaluation
 from training.evaluation.forecasting import evaluate_forecasting
 from training.evaluation.language import evaluate_language
 from training.evaluation.signals import evaluate_labelled, evaluate_measured
+from training.evaluation.tagging import evaluate_tagging
 from training.runner import Runner
 
 
@@ -24,6 +26,8 @@ def evaluate(config: RunConfig, data: AnyData, runner: Runner) -> Evaluation:
             return evaluate_language(data, runner, reference=reference)
         case LabelledTexts():
             return evaluate_classification(data, runner, reference=reference)
+        case TaggedSentences():
+            return evaluate_tagging(data, runner, reference=reference)
         case SeriesData():
             return evaluate_forecasting(data, runner, reference=reference)
         case LabelledSignals():

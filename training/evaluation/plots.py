@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 _DOTS_PER_INCH = 100
+_LABELS_IN_SMALL_MATRIX = 8
 _BLUE, _ORANGE, _GREY = "#2563a8", "#d9731a", "#8a8f98"
 
 
@@ -44,14 +45,17 @@ def curve_picture(curves: Sequence[Curve]) -> bytes:
     return _png(figure)
 
 
-def surprise_picture(characters: Sequence[str], nats: NDArray[np.float64]) -> bytes:
-    """A bar for every character, with the character below it."""
+def surprise_picture(tokens: Sequence[str], nats: NDArray[np.float64]) -> bytes:
+    """A bar for every token, with the token below it; words stand upright."""
     figure = Figure(figsize=(10, 2.6), layout="constrained")
     axes = figure.subplots()
-    axes.bar(range(len(characters)), nats, color=_BLUE)
-    shown = [{"\n": "↵", " ": "␣"}.get(character, character) for character in characters]
-    axes.set_xticks(range(len(characters)), shown, fontfamily="DejaVu Sans Mono", fontsize=8)
-    axes.set_xlim(-0.7, len(characters) - 0.3)
+    axes.bar(range(len(tokens)), nats, color=_BLUE)
+    shown = [{"\n": "↵", " ": "␣"}.get(token, token) for token in tokens]
+    upright = 90 if any(len(token) > 1 for token in tokens) else 0
+    axes.set_xticks(
+        range(len(tokens)), shown, fontfamily="DejaVu Sans Mono", fontsize=8, rotation=upright
+    )
+    axes.set_xlim(-0.7, len(tokens) - 0.3)
     axes.set_ylabel("nats")
     return _png(figure)
 
@@ -70,6 +74,18 @@ def confusion_picture(counts: NDArray[np.int64], labels: Sequence[str]) -> bytes
     axes.set_yticks(range(len(labels)), labels)
     axes.set_xlabel("the model's label")
     axes.set_ylabel("the label")
+    return _png(figure)
+
+
+def bars_picture(labels: Sequence[str], shares: Sequence[float]) -> bytes:
+    """A lying bar for every label, from none to all."""
+    figure = Figure(figsize=(7.2, 0.8 + 0.22 * len(labels)), layout="constrained")
+    axes = figure.subplots()
+    axes.barh(range(len(labels)), shares, color=_BLUE)
+    axes.set_yticks(range(len(labels)), labels, fontsize=8)
+    axes.invert_yaxis()
+    axes.set_xlim(0, 1)
+    axes.set_xlabel("share that is right")
     return _png(figure)
 
 

@@ -4,6 +4,7 @@ That gives what no exporter gives: lengths, states in and out, ragged rows, and 
 time all the way. The one network whose head torch exports itself is in `traced.py`.
 """
 
+from copy import deepcopy
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,11 +17,13 @@ from training.export.draft import Draft
 from training.export.lowering.rewriting import LoweringError
 from training.export.lowering.step import STEP_FILE, step_graph
 from training.export.recurrent import LENGTHS, MODEL_FILE, add_stack, stack_graph, state_specs
+from training.export.tagging import tagger_graph
 from training.export.traced import classifier_graph
 from training.nn.models import Forecaster, LanguageModel, SequenceClassifier
 from training.nn.recurrent import RecurrentStack
+from training.nn.tagger import Tagger
 
-Network = LanguageModel | SequenceClassifier | Forecaster | RecurrentStack
+Network = LanguageModel | SequenceClassifier | Forecaster | Tagger | RecurrentStack
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +41,20 @@ def build_graph(network: Network) -> Graph:
             draft, spec = _language_graph(network)
         case Forecaster():
             draft, spec = _forecast_graph(network)
+        case Tagger():
+            draft, spec = tagger_graph(network)
         case RecurrentStack():
             draft, spec = stack_graph(network)
         case SequenceClassifier():
-            return Graph(*classifier_graph(network))
+            return Graph(*classifier_graph(_with_one_table(network)))
     return Graph(draft.finish(spec), spec)
+
+
+def _with_one_table(network: SequenceClassifier) -> SequenceClassifier:
+    """The same network, whose tokens' vectors are looked up and no longer summed."""
+    folded = deepcopy(network)
+    folded.embedding = network.embedding.folded()
+    return folded
 
 
 def with_step(graph: Graph) -> Graph:

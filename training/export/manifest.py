@@ -16,6 +16,7 @@ from service.artifact.manifest import (
     Output,
     RegressionOutput,
     SamplingDefaults,
+    TaggingOutput,
     TextInput,
 )
 from training.data.anomalies import ODD_ABOVE, AnomalyData
@@ -24,6 +25,7 @@ from training.data.build import AnyData
 from training.data.language import LanguageData
 from training.data.questions import LabelledTexts
 from training.data.signals import LabelledSignals, MeasuredSignals, Signals
+from training.data.tagging import TaggedSentences
 from training.data.timeseries import SeriesData
 from training.data.tokens import start_token
 from training.runner import Array, Runner
@@ -56,6 +58,10 @@ def meaning(data: AnyData) -> Meaning:
             tokenizer = data.tokenizer.to_str(pretty=True).encode()
             classes = ClassificationOutput(labels=data.labels)
             return Meaning(TextInput(num_tokens=data.num_tokens), classes, tokenizer)
+        case TaggedSentences():
+            tokenizer = data.tokenizer.to_str(pretty=True).encode()
+            tags = TaggingOutput(tags=data.tags, intents=data.intents)
+            return Meaning(TextInput(num_tokens=data.num_tokens), tags, tokenizer)
         case SeriesData():
             table = data.table
             forecast = ForecastingOutput(
@@ -90,7 +96,7 @@ def _probe_rows(data: AnyData) -> tuple[Array, NDArray[np.int32]]:
     match data:
         case LanguageData():
             rows = [data.tested[100 * i : 100 * i + n] for i, n in enumerate(_PROBE_STEPS)]
-        case LabelledTexts():
+        case LabelledTexts() | TaggedSentences():
             rows = data.tested.ids[:_PROBE_TEXTS]
         case SeriesData():
             series = data.test().inputs[0]

@@ -31,6 +31,7 @@ from training.export.weights import OPERATORS
 from training.nn.models import Forecaster, LanguageModel, SequenceClassifier
 from training.nn.recurrent import RecurrentStack
 from training.nn.signals import SignalNetwork
+from training.nn.tagger import Tagger
 from training.runner import Array, Ran, Runner
 
 ONNX_EQUALS_TORCH = "onnx_equals_torch"
@@ -113,7 +114,7 @@ def _check_structure(network: Network, graph: Graph) -> None:
 def _values(network: Network, draw: np.random.Generator, shape: tuple[int, ...]) -> Array:
     """Inputs as the network may meet them, `[batch, time]` or `[batch, time, features]`."""
     match network:
-        case LanguageModel() | SequenceClassifier():
+        case LanguageModel() | SequenceClassifier() | Tagger():
             return draw.integers(0, network.embedding.num_embeddings, shape)
         case Forecaster() | SignalNetwork():
             mean, deviation = network.mean.numpy(), network.deviation.numpy()

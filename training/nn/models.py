@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from service.artifact.scaling import Scaling
 from training.config import ModelConfig
 from training.nn.attention import AdditivePooling, valid_steps
+from training.nn.embedding import TokenEmbedding
 from training.nn.heads import GroupedClasses
 from training.nn.recurrent import RecurrentStack, State
 
@@ -27,20 +28,29 @@ class Prediction:
 
 
 class LanguageModel(nn.Module):
-    """At every step, scores of the token after it."""
+    """At every step, scores of the token after it.
+
+    One matrix may serve as the tokens' vectors and as the weights of their scores (Press and Wolf
+    2017, arXiv 1608.05859): a rare token then learns from both ends.
+    """
 
     def __init__(self, config: ModelConfig, num_tokens: int) -> None:
         super().__init__()
         self.embedding = nn.Embedding(num_tokens, config.embedding)
+        self.embedding_dropout = nn.Dropout(config.embedding_dropout)
         self.stack = _stack(config, config.embedding)
         self.dropout = nn.Dropout(config.dropout)
         self.head = nn.Linear(self.stack.num_outputs, num_tokens)
+        if config.tied:
+            nn.init.normal_(self.embedding.weight, std=_EMBEDDING_DEVIATION)
+            self.head.weight = self.embedding.weight
 
     def forward(
         self, inputs: Tensor, lengths: Tensor | None = None, state: State | None = None
     ) -> Prediction:
         """Token ids `[batch, time]` to logits `[batch, time, tokens]`."""
-        recurrence = self.stack(self.embedding(inputs), lengths, state)
+        embedded = self.embedding_dropout(self.embedding(inputs))
+        recurrence = self.stack(embedded, lengths, state)
         return Prediction(self.head(self.dropout(recurrence.outputs)), recurrence.state)
 
 
@@ -54,12 +64,12 @@ class SequenceClassifier(nn.Module):
         class_of_kind: Sequence[int],
         *,
         unknown: int,
+        spelling: Tensor | None = None,
     ) -> None:
         super().__init__()
         self.unknown = unknown
         self.token_dropout = config.token_dropout
-        self.embedding = nn.Embedding(num_tokens, config.embedding)
-        nn.init.normal_(self.embedding.weight, std=_EMBEDDING_DEVIATION)
+        self.embedding = TokenEmbedding(num_tokens, config.embedding, spelling)
         self.embedding_dropout = nn.Dropout(config.embedding_dropout)
         self.stack = _stack(config, config.embedding)
         self.pooling = AdditivePooling(self.stack.num_outputs)

@@ -7,10 +7,13 @@ from training.recipes.anomalies import water_circuit
 from training.recipes.char_lm import char_lm
 from training.recipes.faults import bearing_fault, turbofan_life
 from training.recipes.finance import stock_movement
+from training.recipes.flight_question import flight_question, flight_question_live
 from training.recipes.handwriting import mnist_rows, pen_digits
 from training.recipes.motion import aircraft_signal, body_action
 from training.recipes.oil_temperature import oil_temperature
+from training.recipes.part_of_speech import part_of_speech
 from training.recipes.question_type import question_type
+from training.recipes.sentiment import sentiment
 from training.recipes.tiny import (
     tiny_language,
     tiny_oddities,
@@ -18,8 +21,11 @@ from training.recipes.tiny import (
     tiny_series,
     tiny_waves,
     tiny_wear,
+    tiny_wishes,
+    tiny_wishes_live,
 )
 from training.recipes.tiny_cells import tiny_cho, tiny_min_gru, tiny_min_lstm, tiny_vanilla
+from training.recipes.word_lm import word_lm
 
 Recipe = Callable[[], RunConfig]
 
@@ -27,6 +33,11 @@ _RECIPES: tuple[Recipe, ...] = (
     char_lm,
     question_type,
     oil_temperature,
+    part_of_speech,
+    flight_question,
+    flight_question_live,
+    sentiment,
+    word_lm,
     turbofan_life,
     bearing_fault,
     water_circuit,
@@ -38,6 +49,8 @@ _RECIPES: tuple[Recipe, ...] = (
     tiny_language,
     tiny_questions,
     tiny_series,
+    tiny_wishes,
+    tiny_wishes_live,
     tiny_waves,
     tiny_wear,
     tiny_oddities,

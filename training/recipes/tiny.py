@@ -1,5 +1,7 @@
 """A run of every kind on generated data: seconds, nothing to download."""
 
+from dataclasses import replace
+
 from training.config import DataConfig, ModelConfig, OptimConfig, RunConfig
 
 
@@ -20,6 +22,25 @@ def tiny_questions() -> RunConfig:
         data=DataConfig("generated-questions", batch_size=16),
         model=ModelConfig(cell="lstm", hidden=8, bidirectional=True, embedding=8, dropout=0.1),
         optim=OptimConfig(learning_rate=2e-2, max_epochs=3, label_smoothing=0.1),
+    )
+
+
+def tiny_wishes() -> RunConfig:
+    return RunConfig(
+        name="tiny-wishes",
+        description="From where to where a generated wish is, and what it wants.",
+        data=DataConfig("generated-wishes", batch_size=8, num_pieces=80),
+        model=ModelConfig(
+            cell="lstm", hidden=16, bidirectional=True, embedding=16, dropout=0.1, spelling=True
+        ),
+        optim=OptimConfig(learning_rate=2e-2, max_epochs=3),
+    )
+
+
+def tiny_wishes_live() -> RunConfig:
+    config = tiny_wishes()
+    return replace(
+        config, name="tiny-wishes-live", model=replace(config.model, bidirectional=False)
     )
 
 

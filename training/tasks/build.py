@@ -1,5 +1,7 @@
 """The task and the network that a kind of data asks for."""
 
+from torch import Tensor
+
 from service.artifact.scaling import Scaling
 from training.config import RunConfig
 from training.data.anomalies import AnomalyData
@@ -7,18 +9,22 @@ from training.data.build import AnyData
 from training.data.language import LanguageData
 from training.data.questions import LabelledTexts
 from training.data.signals import LabelledSignals, MeasuredSignals
+from training.data.tagging import TaggedSentences
 from training.data.timeseries import SeriesData
-from training.data.tokens import UNKNOWN_ID
+from training.data.tokens import UNKNOWN_ID, spelling
 from training.nn.models import Forecaster, LanguageModel, SequenceClassifier
 from training.nn.signals import SignalNetwork
+from training.nn.tagger import Tagger
 from training.tasks.classification import Classification
 from training.tasks.forecasting import Forecasting
 from training.tasks.language_modeling import LanguageModeling
 from training.tasks.signals import SignalAnomaly, SignalClassification, SignalRegression
+from training.tasks.tagging import Tagging
 
 AnyTask = (
     LanguageModeling
     | Classification
+    | Tagging
     | Forecasting
     | SignalClassification
     | SignalRegression
@@ -33,9 +39,23 @@ def build(config: RunConfig, data: AnyData) -> AnyTask:
             return LanguageModeling(LanguageModel(config.model, data.num_tokens), config)
         case LabelledTexts():
             network = SequenceClassifier(
-                config.model, data.num_tokens, data.class_of_kind, unknown=UNKNOWN_ID
+                config.model,
+                data.num_tokens,
+                data.class_of_kind,
+                unknown=UNKNOWN_ID,
+                spelling=_spelling(config, data),
             )
             return Classification(network, config, data.class_of_kind)
+        case TaggedSentences():
+            tagger = Tagger(
+                config.model,
+                data.num_tokens,
+                num_tags=len(data.tags),
+                num_intents=len(data.intents),
+                unknown=UNKNOWN_ID,
+                spelling=_spelling(config, data),
+            )
+            return Tagging(tagger, config)
         case SeriesData():
             return Forecasting(Forecaster(config.model, data.scaling, data.horizon), config)
         case LabelledSignals(signals=signals, labels=labels):
@@ -55,3 +75,7 @@ def build(config: RunConfig, data: AnyData) -> AnyTask:
                 config.model, signals.scaling, plain, paces=data.paces, name="score"
             )
             return SignalAnomaly(network, config)
+
+
+def _spelling(config: RunConfig, data: LabelledTexts | TaggedSentences) -> Tensor | None:
+    return spelling(data.tokenizer) if config.model.spelling else None

@@ -25,6 +25,7 @@ from service.dataplane.types import (
     Predictions,
     Regression,
     StepReply,
+    Tagging,
 )
 from service.errors import InvalidInput, MalformedRequest, RecurError
 from service.protocols.native.codec import PredictAsk, StepAsk, StepsAsk
@@ -46,11 +47,12 @@ STEPS = (
 )
 PREDICTIONS = (
     "Tensors, one row a sequence: `forecast`; or `value`; or `probabilities` (their labels are in "
-    "the metadata); or `log_likelihood` and `perplexity`. `steps`, those of each sequence. "
-    "`failed` where one did: its row is NaN, its error is in the metadata's `errors`, by its "
-    "place. Of all sequences, one after the other, with their lengths in `NAME.lengths`: "
-    "`token_log_likelihoods`; or `scores` and `anomalies` of every step; and with `raw` each "
-    "`outputs.NAME`."
+    "the metadata), which a tagger has of intents; or `log_likelihood` and `perplexity`. A "
+    "tagger's `tags` are in the metadata, one a step. `steps`, those of each sequence. `failed` "
+    "where one did: its row is NaN, its error is in the metadata's `errors`, by its place. Of all "
+    "sequences, one after the other, with their lengths in `NAME.lengths`: "
+    "`token_log_likelihoods`; `tag_probabilities`; `scores` and `anomalies` of every step; and "
+    "with `raw` each `outputs.NAME`."
 )
 FEEDS = (
     "As of predictions, and `step`, `expires_at` (seconds since the epoch) and `replayed` of each "
@@ -195,8 +197,10 @@ def _answers(rows: Sequence[Prediction | RecurError], metadata: dict[str, str]) 
         arrays[name] = np.concatenate(parts)
         arrays[f"{name}.lengths"] = np.array([len(part) for part in parts])
     answer = answered[0].answer
-    if isinstance(answer, Classification):
-        metadata["labels"] = json.dumps(answer.labels)
+    if (classes := _classes(answer)) is not None:
+        metadata["labels"] = json.dumps(classes.labels)
+    if isinstance(answer, Tagging):
+        metadata["tags"] = json.dumps([_tags(row) for row in rows])
     errors = {at: error_body(row) for at, row in enumerate(rows) if isinstance(row, RecurError)}
     if errors:
         metadata["errors"] = json.dumps(errors, default=str)
@@ -217,6 +221,10 @@ def _columns(row: Prediction) -> dict[str, NDArray[Any]]:
             return {"value": np.array(value)}
         case Likelihood(log_likelihood=log_likelihood, perplexity=perplexity):
             return {"log_likelihood": np.array(log_likelihood), "perplexity": np.array(perplexity)}
+        case Tagging(intent=Classification(probabilities=probabilities)):
+            return {"probabilities": probabilities}
+        case Tagging():
+            return {}
 
 
 def _ragged(row: Prediction) -> dict[str, NDArray[Any]]:
@@ -228,12 +236,34 @@ def _ragged(row: Prediction) -> dict[str, NDArray[Any]]:
         ragged |= {"scores": row.answer.scores, "anomalies": row.answer.anomalies}
     if isinstance(row.answer, Likelihood):
         ragged["token_log_likelihoods"] = row.answer.token_log_likelihoods
+    if isinstance(row.answer, Tagging):
+        ragged["tag_probabilities"] = np.array(row.answer.tag_probabilities)
     return ragged
+
+
+def _classes(
+    answer: Classification | Forecast | Likelihood | Tagging,
+) -> Classification | None:
+    """What is said of a sequence as one of some labels."""
+    match answer:
+        case Classification():
+            return answer
+        case Tagging():
+            return answer.intent
+        case Forecast() | Likelihood():
+            return None
+
+
+def _tags(row: Prediction | RecurError) -> list[str] | None:
+    if isinstance(row, RecurError) or not isinstance(row.answer, Tagging):
+        return None
+    return row.answer.tags
 
 
 def _form(row: Prediction) -> tuple[object, ...]:
     """What answers must share to stand in one table: labels, columns, and what raw outputs are."""
-    labels = row.answer.labels if isinstance(row.answer, Classification) else None
+    classes = _classes(row.answer)
+    labels = None if classes is None else classes.labels
     columns = [(name, array.shape) for name, array in _columns(row).items()]
     ragged = [(name, array.shape[1:]) for name, array in _ragged(row).items()]
     return (labels, *columns, *ragged)

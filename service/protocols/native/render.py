@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any, assert_never
 
+from msgspec.structs import asdict
+
 from service.dataplane.types import (
     Anomalies,
     Answer,
@@ -21,6 +23,7 @@ from service.dataplane.types import (
     Regression,
     SessionInfo,
     StepReply,
+    Tagging,
     TextPiece,
     TokenLogprob,
 )
@@ -174,8 +177,23 @@ def _answer(answer: Answer) -> dict[str, Any]:
                 "tokens": answer.tokens,
                 "token_log_likelihoods": answer.token_log_likelihoods,
             }
+        case Tagging():
+            return _tagging(answer)
         case _:
             assert_never(answer)
+
+
+def _tagging(answer: Tagging) -> dict[str, Any]:
+    tagged: dict[str, Any] = {
+        "tokens": answer.tokens,
+        "tags": answer.tags,
+        "tag_probabilities": answer.tag_probabilities,
+    }
+    if answer.words is not None:
+        tagged["words"] = [asdict(word) for word in answer.words]
+    if answer.intent is not None:
+        tagged["intent"] = _answer(answer.intent)
+    return tagged
 
 
 def _choice(choice: Choice) -> dict[str, Any]:

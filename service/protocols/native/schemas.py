@@ -121,6 +121,21 @@ class ForkBody(msgspec.Struct, forbid_unknown_fields=True):
     session_id: SessionId | None = None
 
 
+class TaggedWord(msgspec.Struct):
+    """`start` and `end` are in characters of the text that was sent."""
+
+    word: str
+    start: int
+    end: int
+    tag: str
+    probability: float
+
+
+class Intent(msgspec.Struct):
+    label: str
+    probabilities: dict[str, float]
+
+
 class Prediction(msgspec.Struct, omit_defaults=True):
     """In the task's own terms: the fields of the task are there, the others are not.
 
@@ -140,6 +155,10 @@ class Prediction(msgspec.Struct, omit_defaults=True):
     perplexity: float | UnsetType = UNSET
     tokens: list[str] | UnsetType = UNSET
     token_log_likelihoods: list[float] | UnsetType = UNSET
+    tags: Annotated[list[str], Meta(description="One a token.")] | UnsetType = UNSET
+    tag_probabilities: list[float] | UnsetType = UNSET
+    words: list[TaggedWord] | UnsetType = UNSET
+    intent: Intent | UnsetType = UNSET
     outputs: dict[str, list[Any]] | UnsetType = UNSET
     error: dict[str, Any] | UnsetType = UNSET
 

@@ -8,7 +8,7 @@ import pytest
 from service.artifact.labels import log_softmax
 from tests.training.export.test_graph import language_model
 from training.evaluation.forecasting import last_rows_repeated
-from training.evaluation.language import bigram_nats, surprise
+from training.evaluation.language import bigram_nats, surprise, unigram_nats
 from training.export.graph import build_graph
 from training.runner import Runner
 
@@ -18,6 +18,12 @@ def test_bigram_nats_are_the_logarithms_of_the_counts():
     # After 0: 1 twice, 2 once, and one added to each of three: 1/6, 3/6, 2/6.
     seen = bigram_nats(before, np.array([0, 1]), num_tokens=3)
     assert seen == pytest.approx(-math.log(3 / 6))
+
+
+def test_unigram_nats_are_the_logarithms_of_the_counts():
+    # 0 three times, 1 once, 2 never, and one added to each: 4/7, 2/7, 1/7.
+    seen = unigram_nats(np.array([0, 1, 0, 0]), np.array([0, 2]), num_tokens=3)
+    assert seen == pytest.approx(-(math.log(4 / 7) + math.log(1 / 7)) / 2)
 
 
 def test_surprise_is_of_every_token_given_all_before_it():

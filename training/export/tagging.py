@@ -1,0 +1,75 @@
+"""A tagger as a graph: the layers, scores of the tags, and beside them those of the intent."""
+
+import numpy as np
+from onnx import TensorProto
+from torch import nn
+
+from service.artifact.manifest import GraphSpec, TensorSpec
+from training.export.draft import Draft
+from training.export.lengths import LENGTHS, add_valid
+from training.export.recurrent import MODEL_FILE, add_layers, add_stack, state_specs
+from training.export.weights import array
+from training.nn.attention import AdditivePooling
+from training.nn.tagger import Tagger
+
+
+def tagger_graph(network: Tagger) -> tuple[Draft, GraphSpec]:
+    """Tokens to scores of every step. One that looks both ways has no state to carry."""
+    stack = network.stack
+    causal = stack.directions == 1
+    shape = ("batch", "time", network.num_scores)
+    spec = GraphSpec(
+        file=MODEL_FILE,
+        inputs=(TensorSpec(name="tokens", dtype="int64", shape=("batch", "time")),),
+        lengths=LENGTHS,
+        outputs=(TensorSpec(name="scores", dtype="float32", shape=shape),),
+        state=state_specs(stack) if causal else (),
+    )
+    draft = Draft()
+    embedding = draft.constant("embedding", array(network.embedding.table()))
+    tokens = draft.transpose("tokens", "tokens_by_time", (1, 0))  # [time, batch]
+    steps = draft.add("Gather", [embedding, tokens], "embedded")
+    steps = add_stack(draft, stack, steps) if causal else add_layers(draft, stack, steps)[0]
+    scores = _add_linear(draft, steps, "tags", network.head)
+    if network.intent is not None:
+        intents = _add_intents(draft, steps, network)
+        scores = draft.add("Concat", [scores, intents], "scores_by_time", {"axis": 2})
+    draft.transpose(scores, "scores", (1, 0, 2))
+    return draft, spec
+
+
+def _add_intents(draft: Draft, steps: str, network: Tagger) -> str:
+    """`[time, batch, intents]`; of a pooled one, the same at every step."""
+    assert network.intent is not None, "asked for where there are intents"
+    if network.pooling is None:
+        return _add_linear(draft, steps, "intents", network.intent)
+    pooled = _add_pooling(draft, steps, network.pooling)  # [1, batch, features]
+    whole = _add_linear(draft, pooled, "intents_of_row", network.intent)
+    zeros = draft.add("Mul", ["valid", draft.constant("zero", np.array(0, np.float32))], "nothing")
+    return draft.add("Add", [zeros, whole], "intents")
+
+
+def _add_pooling(draft: Draft, steps: str, pooling: AdditivePooling) -> str:
+    """`AdditivePooling` over steps that come time first; no padding, whatever it holds, counts."""
+    _add_valid(draft)
+    keys = draft.add("Tanh", [_add_linear(draft, steps, "keys", pooling.keys)], "keys_bent")
+    query = draft.constant("query", array(pooling.query.weight).T)
+    scores = draft.add("MatMul", [keys, query], "pool_scores")  # [time, batch, 1]
+    low = draft.constant("minus_infinity", np.array(-np.inf, np.float32))
+    scores = draft.add("Where", ["is_valid", scores, low], "pool_scores_valid")
+    weights = draft.add("Softmax", [scores], "pool_weights", {"axis": 0})
+    weighed = draft.add("Mul", [weights, steps], "weighed")
+    return draft.add("ReduceSum", [weighed, draft.integers(0)], "pooled", {"keepdims": 1})
+
+
+def _add_valid(draft: Draft) -> None:
+    """`is_valid [time, batch, 1]`: which steps are before their row's end; `valid` as numbers."""
+    valid = add_valid(draft, "tokens_by_time", "valid_steps")
+    valid = draft.add("Unsqueeze", [valid, draft.integers(2)], "is_valid")
+    draft.add("Cast", [valid], "valid", {"to": TensorProto.FLOAT})
+
+
+def _add_linear(draft: Draft, tensor: str, name: str, layer: nn.Linear) -> str:
+    weights = draft.constant(f"{name}_weights", array(layer.weight).T)
+    bias = draft.constant(f"{name}_bias", array(layer.bias))
+    return draft.add("Add", [draft.add("MatMul", [tensor, weights], f"{name}_product"), bias], name)

@@ -1,0 +1,85 @@
+"""Tokens to a tag each, and where asked for to one label of the whole sequence as well."""
+
+import torch
+from torch import Tensor, nn
+
+from training.config import ModelConfig
+from training.nn.attention import AdditivePooling, valid_steps
+from training.nn.embedding import TokenEmbedding
+from training.nn.models import Prediction
+from training.nn.recurrent import RecurrentStack, State
+
+
+class Tagger(nn.Module):
+    """At every step, scores of its tag; then scores of the whole sequence's intent, if any.
+
+    One that looks both ways knows the sequence's end at every step: its intent, pooled by
+    attention, is the same at all of them. A causal one says at each step what it makes of the
+    sequence so far.
+    """
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        num_tokens: int,
+        *,
+        num_tags: int,
+        num_intents: int = 0,
+        unknown: int,
+        spelling: Tensor | None = None,
+    ) -> None:
+        super().__init__()
+        self.unknown = unknown
+        self.token_dropout = config.token_dropout
+        self.num_tags, self.num_intents = num_tags, num_intents
+        self.embedding = TokenEmbedding(num_tokens, config.embedding, spelling)
+        self.embedding_dropout = nn.Dropout(config.embedding_dropout)
+        self.stack = RecurrentStack(
+            config.cell,
+            config.embedding,
+            config.hidden,
+            layers=config.layers,
+            bidirectional=config.bidirectional,
+            dropout=config.dropout,
+            combine=config.combine,
+            residual=config.residual,
+            layer_norm=config.layer_norm,
+        )
+        self.dropout = nn.Dropout(config.dropout)
+        self.head = nn.Linear(self.stack.num_outputs, num_tags)
+        self.pooling: AdditivePooling | None = None
+        self.intent: nn.Linear | None = None
+        if num_intents:
+            self.intent = nn.Linear(self.stack.num_outputs, num_intents)
+            if config.bidirectional:
+                self.pooling = AdditivePooling(self.stack.num_outputs)
+
+    @property
+    def num_scores(self) -> int:
+        return self.num_tags + self.num_intents
+
+    def forward(
+        self, inputs: Tensor, lengths: Tensor | None = None, state: State | None = None
+    ) -> Prediction:
+        """Token ids `[batch, time]` to scores `[batch, time, tags + intents]`."""
+        if self.training and self.token_dropout > 0:
+            forgotten = torch.rand(inputs.shape, device=inputs.device) < self.token_dropout
+            inputs = inputs.masked_fill(forgotten, self.unknown)
+        embedded = self.embedding_dropout(self.embedding(inputs))
+        recurrence = self.stack(embedded, lengths, state)
+        steps = self.dropout(recurrence.outputs)  # [batch, time, features]
+        scores = self.head(steps)
+        if self.intent is not None:
+            scores = torch.cat([scores, self._intents(steps, lengths)], dim=-1)
+        causal = self.stack.directions == 1
+        return Prediction(scores, recurrence.state if causal else ())
+
+    def _intents(self, steps: Tensor, lengths: Tensor | None) -> Tensor:
+        """`[batch, time, intents]`"""
+        assert self.intent is not None, "asked for where there are intents"
+        if self.pooling is None:
+            return self.intent(steps)
+        batch, time = steps.shape[:2]
+        lengths = torch.full((batch,), time) if lengths is None else lengths
+        pooled = self.pooling(steps, valid_steps(lengths.to(steps.device), time))
+        return self.intent(pooled).unsqueeze(1).expand(-1, time, -1)

@@ -8,6 +8,7 @@ from pydantic import TypeAdapter
 Cell = Literal["rnn_tanh", "rnn_relu", "lstm", "gru", "gru_cho", "min_gru", "min_lstm"]
 """`training/NETWORKS.md` has the equations of each."""
 Combine = Literal["concat", "sum", "mean"]
+AttentionKind = Literal["additive", "multiplicative", "dot", "multi_head"]
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 Reading = Literal["plain", "differences", "strokes", "skeleton", "spectrum", "baseline"]
 
@@ -30,6 +31,9 @@ class DataConfig:
     """How often an epoch comes back to an item that is another one each time."""
     min_frequency: int = 1
     """A word seen less often in the training text becomes `[UNK]`."""
+    source_tokens: int = 0
+    """Pieces of words (BPE) that a source text is cut into, of so many kinds."""
+    target_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +63,12 @@ class ModelConfig:
     """Whether every recurrent layer but the first adds to what it reads."""
     layer_norm: bool = False
     """Whether the outputs of every recurrent layer are normalised, step by step."""
+    attention: AttentionKind | None = None
+    """How a decoder looks back at the source; None: it knows the encoder's last state only."""
+    heads: int = 1
+    """Of attention with several."""
+    tied: bool = False
+    """Whether a decoder's embedding is its output matrix too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +86,15 @@ class OptimConfig:
     keep: Literal["best", "last"] = "best"
     """Which epoch's weights are the model: of the lowest validation loss, or of the end of the
     schedule, where the rate is zero; the wiser one if the validation split is too small to tell."""
+
+
+@dataclass(frozen=True, slots=True)
+class SearchConfig:
+    """How texts are decoded, in evaluation and, unless a request says otherwise, in serving."""
+
+    beam_width: int = 1
+    length_penalty: float = 0.0
+    max_tokens: int = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +117,8 @@ class RunConfig:
     references: tuple[Reference, ...] = ()
     caveats: tuple[str, ...] = ()
     """What a user of the model should know before trusting it; goes on the card."""
+    search: SearchConfig = SearchConfig()
+    """Of a model that writes from what it read."""
     seed: int = 0
     precision: Precision = "32-true"
     accelerator: str = "cpu"

@@ -15,6 +15,7 @@ from service.artifact.manifest import (
     LanguageModelingOutput,
     NumericInput,
     RegressionOutput,
+    Seq2SeqOutput,
     TextInput,
 )
 from service.artifact.text import Text
@@ -40,6 +41,7 @@ _LONG_TEXT = 10_000
 """Characters beyond which text is tokenised in a thread; up to here it takes milliseconds."""
 _MAX_CHARACTERS_PER_STEP = 64
 """Text longer than this many times the steps allowed is refused before it is tokenised."""
+_REFUSED_AT_LOAD = "an encoder-decoder is not served"
 
 _FEW = 16
 """Numbers up to which Python's own loop is faster than an array's."""
@@ -122,6 +124,8 @@ def row_of(model: ServedModel, steps: NDArray[Any], state: SessionState, *, raw:
             wanted = Wanted(forecast, np.asarray)
         case RegressionOutput(value=value):
             wanted = Wanted(value, np.asarray)
+        case Seq2SeqOutput():
+            raise AssertionError(_REFUSED_AT_LOAD)
     return Row(steps, state.tensors, Read(per_step, wanted=wanted, keep=raw))
 
 
@@ -172,6 +176,8 @@ def prediction_of(model: ServedModel, finished: Finished, steps: NDArray[Any]) -
                 tokens=[model.text.token(int(token)) for token in steps],
                 token_log_likelihoods=scores,
             )
+        case Seq2SeqOutput():
+            raise AssertionError(_REFUSED_AT_LOAD)
     return Prediction(answer, len(steps), finished.outputs)
 
 

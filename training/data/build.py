@@ -9,10 +9,12 @@ from training.data.finance import acl18
 from training.data.handwriting import mnist_rows, pendigits
 from training.data.language import LanguageData, tiny_shakespeare
 from training.data.motion import natops, utkinect
+from training.data.pairs import TextPairs
 from training.data.questions import LabelledTexts, trec
 from training.data.signals import LabelledSignals, MeasuredSignals
 from training.data.synthetic import (
     generated_oddities,
+    generated_pairs,
     generated_questions,
     generated_series,
     generated_text,
@@ -20,15 +22,23 @@ from training.data.synthetic import (
     generated_wear,
 )
 from training.data.timeseries import SeriesData, etth1
+from training.data.translation import multi30k
 
 AnyData = (
-    LanguageData | LabelledTexts | SeriesData | LabelledSignals | MeasuredSignals | AnomalyData
+    LanguageData
+    | LabelledTexts
+    | SeriesData
+    | TextPairs
+    | LabelledSignals
+    | MeasuredSignals
+    | AnomalyData
 )
 
 _LOADERS: Mapping[str, Callable[[DataConfig, int], AnyData]] = {
     "tinyshakespeare": tiny_shakespeare,
     "trec": trec,
     "etth1": etth1,
+    "multi30k": multi30k,
     "cmapss-fd001": cmapss,
     "cwru": cwru,
     "skab": skab,
@@ -43,6 +53,7 @@ _LOADERS: Mapping[str, Callable[[DataConfig, int], AnyData]] = {
     "generated-oddities": generated_oddities,
     "generated-waves": generated_waves,
     "generated-wear": generated_wear,
+    "generated-pairs": generated_pairs,
 }
 
 

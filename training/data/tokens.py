@@ -3,16 +3,19 @@
 from collections.abc import Iterable
 
 import torch
-from tokenizers import Regex, Tokenizer
+from tokenizers import Regex, Tokenizer, decoders, pre_tokenizers
 from tokenizers.decoders import Fuse
-from tokenizers.models import WordLevel
+from tokenizers.models import BPE, WordLevel
 from tokenizers.normalizers import Lowercase
 from tokenizers.pre_tokenizers import BertPreTokenizer, Split
-from tokenizers.trainers import WordLevelTrainer
+from tokenizers.trainers import BpeTrainer, WordLevelTrainer
 from torch import Tensor
 
 PAD, UNKNOWN = "[PAD]", "[UNK]"
 PAD_ID, UNKNOWN_ID = 0, 1
+START, END = "[START]", "[END]"
+START_ID, END_ID = 2, 3
+"""Before and after a text that is written token by token."""
 
 
 def character_tokenizer(text: str) -> Tokenizer:
@@ -39,6 +42,17 @@ def word_tokenizer(texts: Iterable[str], *, min_frequency: int) -> Tokenizer:
     return tokenizer
 
 
+def reading_tokenizer(texts: Iterable[str], *, num_tokens: int) -> Tokenizer:
+    """Pieces of lower-cased words, and every punctuation mark by itself, as people type them."""
+    words = pre_tokenizers.Sequence([BertPreTokenizer(), pre_tokenizers.Metaspace()])
+    return _piece_tokenizer(texts, words, num_tokens=num_tokens)
+
+
+def writing_tokenizer(texts: Iterable[str], *, num_tokens: int) -> Tokenizer:
+    """Pieces of words that end at spaces and nowhere else: decoded, they are the text again."""
+    return _piece_tokenizer(texts, pre_tokenizers.Metaspace(), num_tokens=num_tokens)
+
+
 def encode(tokenizer: Tokenizer, text: str) -> Tensor:
     """Token ids `[time]` int64."""
     return torch.tensor(tokenizer.encode(text, add_special_tokens=False).ids)
@@ -49,3 +63,21 @@ def start_token(tokenizer: Tokenizer) -> int:
     token = tokenizer.token_to_id("\n")
     assert token is not None, "a text without lines has no place to start"
     return token
+
+
+def _piece_tokenizer(
+    texts: Iterable[str], words: pre_tokenizers.PreTokenizer, *, num_tokens: int
+) -> Tokenizer:
+    """Byte-pair encoding of characters: Sennrich et al. 2016 (arXiv 1508.07909)."""
+    tokenizer = Tokenizer(BPE(unk_token=UNKNOWN))
+    tokenizer.normalizer = Lowercase()
+    tokenizer.pre_tokenizer = words
+    tokenizer.decoder = decoders.Metaspace()
+    trainer = BpeTrainer(
+        vocab_size=num_tokens,
+        special_tokens=[PAD, UNKNOWN, START, END],
+        min_frequency=2,
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    return tokenizer

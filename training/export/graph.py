@@ -19,6 +19,7 @@ from training.export.recurrent import LENGTHS, MODEL_FILE, add_stack, stack_grap
 from training.export.traced import classifier_graph
 from training.nn.models import Forecaster, LanguageModel, SequenceClassifier
 from training.nn.recurrent import RecurrentStack
+from training.runner import Runner
 
 Network = LanguageModel | SequenceClassifier | Forecaster | RecurrentStack
 
@@ -29,6 +30,17 @@ class Graph:
     spec: GraphSpec
     step: onnx.ModelProto | None = None
     """For single steps, where `spec` names a file of it."""
+
+    @property
+    def files(self) -> dict[str, bytes]:
+        """What is published of it."""
+        models = {self.spec.file: self.model}
+        if self.step is not None and self.spec.step_file is not None:
+            models[self.spec.step_file] = self.step
+        return {name: serialized(model) for name, model in models.items()}
+
+    def runner(self) -> Runner:
+        return Runner(self.model.SerializeToString(), self.spec)
 
 
 def build_graph(network: Network) -> Graph:
@@ -43,6 +55,11 @@ def build_graph(network: Network) -> Graph:
         case SequenceClassifier():
             return Graph(*classifier_graph(network))
     return Graph(draft.finish(spec), spec)
+
+
+def serialized(model: onnx.ModelProto) -> bytes:
+    """The same bytes for the same graph."""
+    return model.SerializeToString(deterministic=True)
 
 
 def with_step(graph: Graph) -> Graph:

@@ -14,12 +14,14 @@ from training.recipes.question_type import question_type
 from training.recipes.tiny import (
     tiny_language,
     tiny_oddities,
+    tiny_pairs,
     tiny_questions,
     tiny_series,
     tiny_waves,
     tiny_wear,
 )
 from training.recipes.tiny_cells import tiny_cho, tiny_min_gru, tiny_min_lstm, tiny_vanilla
+from training.recipes.translation import german_english
 
 Recipe = Callable[[], RunConfig]
 
@@ -35,7 +37,9 @@ _RECIPES: tuple[Recipe, ...] = (
     body_action,
     aircraft_signal,
     stock_movement,
+    german_english,
     tiny_language,
+    tiny_pairs,
     tiny_questions,
     tiny_series,
     tiny_waves,

@@ -1,6 +1,6 @@
 """A run of every kind on generated data: seconds, nothing to download."""
 
-from training.config import DataConfig, ModelConfig, OptimConfig, RunConfig
+from training.config import DataConfig, ModelConfig, OptimConfig, RunConfig, SearchConfig
 
 
 def tiny_language() -> RunConfig:
@@ -20,6 +20,24 @@ def tiny_questions() -> RunConfig:
         data=DataConfig("generated-questions", batch_size=16),
         model=ModelConfig(cell="lstm", hidden=8, bidirectional=True, embedding=8, dropout=0.1),
         optim=OptimConfig(learning_rate=2e-2, max_epochs=3, label_smoothing=0.1),
+    )
+
+
+def tiny_pairs() -> RunConfig:
+    return RunConfig(
+        name="tiny-pairs",
+        description="Generated sentences from German to English.",
+        data=DataConfig("generated-pairs", batch_size=20, source_tokens=100, target_tokens=100),
+        model=ModelConfig(
+            cell="gru",
+            hidden=32,
+            bidirectional=True,
+            embedding=24,
+            attention="multiplicative",
+            tied=True,
+        ),
+        optim=OptimConfig(learning_rate=2e-2, max_epochs=4),
+        search=SearchConfig(beam_width=3, length_penalty=0.6, max_tokens=20),
     )
 
 

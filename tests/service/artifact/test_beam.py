@@ -3,11 +3,13 @@
 import itertools
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from service.artifact.beam import Beam, BeamParams, Candidate, Ended, Hypothesis
+from service.artifact.labels import likeliest_tokens
 
 END, A, B = 0, 1, 2
 TOKENS = (END, A, B)
@@ -103,6 +105,14 @@ def test_what_is_cut_off_comes_after_all_that_ended():
     assert beam.done
     assert [one.reason for one in beam.ranked] == ["stop", "length", "length"]
     assert beam.ranked[0].hypothesis.tokens == ()
+
+
+def test_the_likeliest_tokens_come_with_their_probabilities():
+    logits = np.log(np.array([[0.1, 0.6, 0.3], [0.5, 0.25, 0.25]], np.float32))
+    first, second = likeliest_tokens(logits, 2)
+    assert [one.token for one in first] == [1, 2]
+    assert [one.token for one in second] == [0, 1]
+    assert math.exp(first[0].log_probability) == pytest.approx(0.6)
 
 
 def test_of_equals_the_first_told_lives():

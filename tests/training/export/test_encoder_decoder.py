@@ -10,19 +10,29 @@ import numpy as np
 import onnx
 import pytest
 from onnx import numpy_helper
+from torch import Tensor
 
 from service.artifact.artifact import load_artifact
+from service.artifact.beam import BeamParams
 from service.artifact.manifest import MANIFEST_FILE, Manifest, Seq2SeqOutput
 from service.errors import ArtifactError
 from service.registry.served_model import verify as verify_for_serving
 from service.runtime.session import RuntimeConfig
 from tests.training.tiny import publish_tiny
 from training.config import ModelConfig
+from training.data.build import build as build_data
+from training.data.pairs import TextPairs
+from training.data.tokens import END_ID, START_ID
+from training.evaluation.search import search
 from training.export.claims import VerificationError
 from training.export.encoder_decoder import PairGraphs, build_graphs
 from training.export.halves import halved, in_halves
+from training.export.lowering.rewriting import LoweringError
 from training.export.verify_pairs import verify_pairs
 from training.nn.encoder_decoder import EncoderDecoder
+from training.recipes.quantization import publish_quantized
+from training.recipes.registry import find_recipe
+from training.recipes.steps import Folders
 from training.runner import PairRunner, open_runner
 
 CONFIG = ModelConfig(
@@ -113,6 +123,13 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return publish_tiny(tmp_path_factory.mktemp("models"), recipe="tiny-pairs").folder
 
 
+def some_sources() -> list[Tensor]:
+    recipe = find_recipe("tiny-pairs")
+    data = build_data(recipe.data, recipe.seed)
+    assert isinstance(data, TextPairs)
+    return list(data.tested.sources[:7])
+
+
 def test_a_version_says_what_it_reads_and_writes(published: Path):
     artifact = load_artifact(published)
     manifest, output = artifact.manifest, artifact.manifest.output
@@ -151,6 +168,34 @@ def test_its_card_shows_where_it_looked(published: Path):
     assert "(alignment.png)" in card
     assert (published / "alignment.png").read_bytes().startswith(b"\x89PNG")
     assert "what people wrote" in card
+
+
+def test_a_search_finds_the_same_alone_and_in_company(published: Path):
+    runner = open_runner(load_artifact(published))
+    assert isinstance(runner, PairRunner)
+    sources = some_sources()
+    params = BeamParams(END_ID, width=3, length_penalty=0.6, max_tokens=20)
+    together = search(sources, runner, params, start=START_ID)
+    alone = [search([source], runner, params, start=START_ID)[0] for source in sources]
+    for one, other in zip(alone, together, strict=True):
+        assert one.hypothesis.tokens == other.hypothesis.tokens
+        assert one.score == pytest.approx(other.score, abs=1e-4)
+
+
+def test_a_wider_beam_finds_nothing_worse(published: Path):
+    runner = open_runner(load_artifact(published))
+    assert isinstance(runner, PairRunner)
+    sources = some_sources()
+    greedy, wide = (
+        search(sources, runner, BeamParams(END_ID, width=width), start=START_ID) for width in (1, 6)
+    )
+    for one, other in zip(greedy, wide, strict=True):
+        assert other.score >= one.score - 1e-4
+
+
+def test_it_is_not_lowered_to_integers(published: Path):
+    with pytest.raises(LoweringError, match="two graphs"):
+        publish_quantized("tiny-pairs", Folders(models=published.parents[1]))
 
 
 def test_the_service_refuses_what_it_cannot_run(published: Path):

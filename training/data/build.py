@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 
 from training.config import DataConfig
 from training.data.anomalies import AnomalyData, skab
+from training.data.dialogue import camrest676
 from training.data.faults import cmapss, cwru
 from training.data.finance import acl18
 from training.data.handwriting import mnist_rows, pendigits
@@ -39,6 +40,7 @@ _LOADERS: Mapping[str, Callable[[DataConfig, int], AnyData]] = {
     "trec": trec,
     "etth1": etth1,
     "multi30k": multi30k,
+    "camrest676": camrest676,
     "cmapss-fd001": cmapss,
     "cwru": cwru,
     "skab": skab,

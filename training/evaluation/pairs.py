@@ -86,13 +86,14 @@ def nearest_targets(data: TextPairs) -> list[str]:
     for row, source in enumerate(data.learned.sources):
         for token in set(source.tolist()):
             rows[token].append(row)
+    holding = {token: np.array(held) for token, held in rows.items()}
     total = len(data.learned.sources)
     lengths = np.sqrt([len(source) for source in data.learned.sources])
     found: list[str] = []
     for source in data.tested.sources:
         alike = np.zeros(total)
-        for token in set(source.tolist()) & rows.keys():
-            alike[rows[token]] += np.log(total / len(rows[token]))
+        for token in set(source.tolist()) & holding.keys():
+            alike[holding[token]] += np.log(total / len(holding[token]))
         found.append(data.learned.items[int(np.argmax(alike / lengths))].targets[0])
     return found
 

@@ -11,6 +11,7 @@ from training.recipes.handwriting import mnist_rows, pen_digits
 from training.recipes.motion import aircraft_signal, body_action
 from training.recipes.oil_temperature import oil_temperature
 from training.recipes.question_type import question_type
+from training.recipes.restaurant_replies import restaurant_replies
 from training.recipes.tiny import (
     tiny_language,
     tiny_oddities,
@@ -38,6 +39,7 @@ _RECIPES: tuple[Recipe, ...] = (
     aircraft_signal,
     stock_movement,
     german_english,
+    restaurant_replies,
     tiny_language,
     tiny_pairs,
     tiny_questions,

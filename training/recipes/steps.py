@@ -16,7 +16,7 @@ from training.evaluation.evaluation import Evaluation
 from training.evaluation.plots import Curve, curve_picture
 from training.export.claims import VerificationError
 from training.export.encoder_decoder import PairGraphs, build_graphs
-from training.export.graph import Graph, build_graph, with_step
+from training.export.graph import Graph, with_step
 from training.export.halves import halved
 from training.export.manifest import meaning
 from training.export.networks import build_graph

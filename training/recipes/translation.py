@@ -15,7 +15,7 @@ def german_english() -> RunConfig:
             embedding=192,
             dropout=0.3,
             embedding_dropout=0.2,
-            attention="multiplicative",
+            attention="additive",
             tied=True,
         ),
         optim=OptimConfig(

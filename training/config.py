@@ -8,6 +8,7 @@ from pydantic import TypeAdapter
 Cell = Literal["rnn_tanh", "rnn_relu", "lstm", "gru", "gru_cho", "min_gru", "min_lstm"]
 """`training/NETWORKS.md` has the equations of each."""
 Combine = Literal["concat", "sum", "mean"]
+AttentionKind = Literal["additive", "multiplicative", "dot", "multi_head"]
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 Reading = Literal["plain", "differences", "strokes", "skeleton", "spectrum", "baseline"]
 
@@ -32,6 +33,9 @@ class DataConfig:
     """A word seen less often in the training text becomes `[UNK]`."""
     num_pieces: int = 0
     """Pieces that words are cut into (BPE), so that no word is unknown; 0: words stay whole."""
+    source_tokens: int = 0
+    """Pieces of words (BPE) that a source text is cut into, of so many kinds."""
+    target_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +54,7 @@ class ModelConfig:
     spelling: bool = False
     """Whether a token's vector is also of how it begins, how it ends, and its capitals."""
     tied: bool = False
-    """Whether a language model's scores use the vectors that its tokens come in by."""
+    """Whether what writes tokens scores them by the vectors that they come in by."""
     recent_steps: int = 0
     """Last rows of the series that a forecaster keeps beside its recurrent state."""
     reading: Reading = "plain"
@@ -65,6 +69,10 @@ class ModelConfig:
     """Whether every recurrent layer but the first adds to what it reads."""
     layer_norm: bool = False
     """Whether the outputs of every recurrent layer are normalised, step by step."""
+    attention: AttentionKind | None = None
+    """How a decoder looks back at the source; None: it knows the encoder's last state only."""
+    heads: int = 1
+    """Of attention with several."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +90,15 @@ class OptimConfig:
     keep: Literal["best", "last"] = "best"
     """Which epoch's weights are the model: of the lowest validation loss, or of the end of the
     schedule, where the rate is zero; the wiser one if the validation split is too small to tell."""
+
+
+@dataclass(frozen=True, slots=True)
+class SearchConfig:
+    """How texts are decoded, in evaluation and, unless a request says otherwise, in serving."""
+
+    beam_width: int = 1
+    length_penalty: float = 0.0
+    max_tokens: int = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +121,8 @@ class RunConfig:
     references: tuple[Reference, ...] = ()
     caveats: tuple[str, ...] = ()
     """What a user of the model should know before trusting it; goes on the card."""
+    search: SearchConfig = SearchConfig()
+    """Of a model that writes from what it read."""
     seed: int = 0
     precision: Precision = "32-true"
     accelerator: str = "cpu"

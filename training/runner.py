@@ -1,6 +1,7 @@
 """A graph, run as the service runs it: chunk and state go in, outputs and state come out."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -8,7 +9,8 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from service.artifact.manifest import GraphSpec, StateSpec
+from service.artifact.artifact import Artifact
+from service.artifact.manifest import EncoderSpec, GraphSpec, StateSpec
 
 # It would tell its maker of its use, from a thread that it starts when it is imported.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
@@ -32,13 +34,7 @@ class Runner:
     """
 
     def __init__(self, model: bytes | Path, spec: GraphSpec) -> None:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.log_severity_level = 3
-        source = str(model) if isinstance(model, Path) else model
-        self._session = onnxruntime.InferenceSession(
-            source, options, providers=["CPUExecutionProvider"]
-        )
+        self._session = _session(model)
         self.spec = spec
         self._takes_lengths = any(put.name == spec.lengths for put in self._session.get_inputs())
 
@@ -59,6 +55,89 @@ class Runner:
         names = [self.spec.outputs[0].name, *(pair.output for pair in self.spec.state)]
         outputs, *final = cast("list[NDArray[np.float32]]", self._session.run(names, feeds))
         return Ran(outputs, tuple(final))
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What an encoder made of a batch of sources."""
+
+    values: NDArray[np.float32]
+    """`[batch, source_time, features]`"""
+    lengths: NDArray[np.int32]
+    state: State
+    """Where the decoder begins; each `[layers, batch, hidden]`."""
+
+    def pick(self, rows: Sequence[int]) -> "Memory":
+        """Some of the rows, in that order, each as often as it is named."""
+        state = tuple(part[:, rows] for part in self.state)
+        return Memory(self.values[rows], self.lengths[rows], state)
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded(Ran):
+    """`outputs` are the logits `[batch, time, tokens]`."""
+
+    attention: NDArray[np.float32] | None
+    """`[batch, time, source_time]`"""
+
+
+class PairRunner:
+    """An encoder and a decoder, run as the service runs them; remembers nothing between calls."""
+
+    def __init__(
+        self, encoder: bytes | Path, decoder: bytes | Path, *, reads: EncoderSpec, writes: GraphSpec
+    ) -> None:
+        assert writes.memory is not None
+        self._encoder, self._decoder = _session(encoder), _session(decoder)
+        self.reads, self.writes = reads, writes
+        self._memory = writes.memory
+
+    def encode(self, tokens: NDArray[np.int64], lengths: NDArray[np.int32]) -> Memory:
+        """`tokens [batch, source_time]`"""
+        names = [self.reads.memory.name, *self.reads.state]
+        feeds = {self.reads.input.name: tokens, self.reads.lengths: lengths}
+        values, *state = cast("list[NDArray[np.float32]]", self._encoder.run(names, feeds))
+        return Memory(values, lengths, tuple(state))
+
+    def decode(
+        self,
+        tokens: NDArray[np.int64],
+        memory: Memory,
+        *,
+        lengths: NDArray[np.int32] | None = None,
+    ) -> Decoded:
+        """`tokens [batch, time]`, from the memory's state; `lengths [batch]`, None for full."""
+        spec = self.writes
+        lengths = np.full(len(tokens), tokens.shape[1], np.int32) if lengths is None else lengths
+        feeds: dict[str, Array] = {spec.input.name: tokens, spec.lengths: lengths}
+        feeds |= {pair.input: part for pair, part in zip(spec.state, memory.state, strict=True)}
+        feeds |= {self._memory.name: memory.values, self._memory.lengths: memory.lengths}
+        answers = [output.name for output in spec.outputs]
+        names = [*answers, *(pair.output for pair in spec.state)]
+        given = cast("list[NDArray[np.float32]]", self._decoder.run(names, feeds))
+        attention = given[1] if len(answers) > 1 else None
+        return Decoded(given[0], tuple(given[len(answers) :]), attention)
+
+
+AnyRunner = Runner | PairRunner
+
+
+def open_runner(artifact: Artifact) -> AnyRunner:
+    """The float32 graphs of a version."""
+    manifest = artifact.manifest
+    if manifest.encoder is None:
+        return Runner(artifact.model_path, manifest.graph)
+    return PairRunner(
+        artifact.encoder_path, artifact.model_path, reads=manifest.encoder, writes=manifest.graph
+    )
+
+
+def _session(model: bytes | Path) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 3
+    source = str(model) if isinstance(model, Path) else model
+    return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
 
 
 def _shape(pair: StateSpec, num_rows: int) -> tuple[int, ...]:

@@ -20,8 +20,10 @@ from pydantic import ValidationError
 from service.artifact.manifest import (
     FORMAT_VERSION,
     MANIFEST_FILE,
+    EncoderSpec,
     GraphSpec,
     Manifest,
+    Seq2SeqOutput,
     TensorSpec,
     TextInput,
 )
@@ -34,8 +36,18 @@ _ONNX_DTYPES = {"float32": 1, "int32": 6, "int64": 7}
 
 
 @dataclass(frozen=True, slots=True)
+class SourceProbe:
+    """What the encoder reads before the decoder reads the probe's inputs."""
+
+    inputs: NDArray[np.int64]
+    """`[batch, source_time]` token ids; padding is zero."""
+    lengths: NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True)
 class ProbeData:
-    """One ragged batch from the zero state, and what the exporting machine saw."""
+    """One ragged batch from the zero state, or from the encoder's, and what the exporting machine
+    saw."""
 
     inputs: NDArray[Any]
     """`[batch, time]` token ids or `[batch, time, features]` numbers; padding is zero."""
@@ -43,6 +55,8 @@ class ProbeData:
     outputs: dict[str, NDArray[np.float32]]
     state: tuple[NDArray[np.float32], ...]
     """Final states, in the order of `graph.state`."""
+    source: SourceProbe | None = None
+    """Of an encoder-decoder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +71,18 @@ class Artifact:
     """sha256 over the manifest as it was read: it covers the checksums of all other files."""
     int8_probe: ProbeData | None = None
     """Of `manifest.int8`, where there is one."""
+    target_text: Text | None = None
+    """Of an encoder-decoder; `text` is its source's."""
 
     @property
     def model_path(self) -> Path:
         return self.folder / self.manifest.graph.file
+
+    @property
+    def encoder_path(self) -> Path:
+        """Of an encoder-decoder."""
+        assert self.manifest.encoder is not None
+        return self.folder / self.manifest.encoder.file
 
 
 def digest(data: bytes) -> str:
@@ -81,18 +103,16 @@ def load_artifact(folder: Path) -> Artifact:
     for spec in _graphs(manifest):
         for name in spec.files:
             _check_graph(folder, spec, file=name, listed=manifest.files)
-    text = None
+    if manifest.encoder is not None:
+        _check_encoder(folder, manifest.encoder, manifest.graph, listed=manifest.files)
+    text = target_text = None
     if isinstance(manifest.input, TextInput):
-        text = Text(folder / manifest.input.tokenizer)
-        if text.num_tokens != manifest.input.num_tokens:
-            raise ArtifactError(
-                f"holds {text.num_tokens} tokens, the manifest says {manifest.input.num_tokens}",
-                file=manifest.input.tokenizer,
-                field="input.num_tokens",
-            )
+        text = _read_text(folder, manifest.input, field="input.num_tokens")
+    if isinstance(manifest.output, Seq2SeqOutput):
+        target_text = _read_text(folder, manifest.output, field="output.num_tokens")
     probe, int8 = _read_probe(folder, manifest.probe.file, manifest.graph), manifest.int8
     int8_probe = None if int8 is None else _read_probe(folder, int8.probe.file, int8.graph)
-    return Artifact(folder, manifest, text, probe, manifest_digest, int8_probe)
+    return Artifact(folder, manifest, text, probe, manifest_digest, int8_probe, target_text)
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -152,6 +172,8 @@ def save_artifact(folder: Path, manifest: Manifest, files: Mapping[str, bytes]) 
 def dump_probe(probe: ProbeData) -> bytes:
     """The bytes of `probe.npz`."""
     arrays: dict[str, NDArray[Any]] = {"input": probe.inputs, "lengths": probe.lengths}
+    if probe.source is not None:
+        arrays |= {"source": probe.source.inputs, "source_lengths": probe.source.lengths}
     arrays |= {f"output/{name}": value for name, value in probe.outputs.items()}
     arrays |= {f"state/{index}": value for index, value in enumerate(probe.state)}
     buffer = BytesIO()
@@ -181,11 +203,16 @@ def _read_probe(folder: Path, name: str, graph: GraphSpec) -> ProbeData:
                 lengths=arrays["lengths"].astype(np.int32),
                 outputs={spec.name: arrays[f"output/{spec.name}"] for spec in graph.outputs},
                 state=tuple(arrays[f"state/{index}"] for index in range(len(graph.state))),
+                source=None if graph.memory is None else _read_source(arrays),
             )
     except Exception as error:
         raise ArtifactError(f"not a probe of this graph: {error}", file=name) from error
     _check_probe(probe, graph, name)
     return probe
+
+
+def _read_source(arrays: Mapping[str, NDArray[Any]]) -> SourceProbe:
+    return SourceProbe(arrays["source"], arrays["source_lengths"].astype(np.int32))
 
 
 def _check_probe(probe: ProbeData, graph: GraphSpec, file: str) -> None:
@@ -196,6 +223,10 @@ def _check_probe(probe: ProbeData, graph: GraphSpec, file: str) -> None:
     time = probe.inputs.shape[1] if probe.inputs.ndim > 1 else 0
     sizes = {"batch": len(lengths), "time": time}
     arrays = [("input", probe.inputs, graph.input.shape)]
+    if (source := probe.source) is not None:
+        sizes["source_time"] = source.inputs.shape[1] if source.inputs.ndim > 1 else 0
+        arrays.append(("source", source.inputs, ("batch", "source_time")))
+        arrays.append(("source_lengths", source.lengths, ("batch",)))
     arrays += [(f"output/{s.name}", probe.outputs[s.name], s.shape) for s in graph.outputs]
     arrays += [(f"state/{i}", probe.state[i], s.shape) for i, s in enumerate(graph.state)]
     for field, array, shape in arrays:
@@ -208,10 +239,53 @@ def _check_probe(probe: ProbeData, graph: GraphSpec, file: str) -> None:
             )
     if lengths.max() > time or not np.isfinite(probe.inputs).all():
         raise ArtifactError("a length beyond the input, or a number not finite", file=file)
+    if (
+        source is not None
+        and not 1 <= source.lengths.min() <= source.lengths.max() <= (sizes["source_time"])
+    ):
+        raise ArtifactError("a length outside the source", file=file, field="source_lengths")
+
+
+def _read_text(folder: Path, spec: TextInput | Seq2SeqOutput, *, field: str) -> Text:
+    text = Text(folder / spec.tokenizer)
+    if text.num_tokens != spec.num_tokens:
+        raise ArtifactError(
+            f"holds {text.num_tokens} tokens, the manifest says {spec.num_tokens}",
+            file=spec.tokenizer,
+            field=field,
+        )
+    return text
 
 
 def _check_graph(folder: Path, spec: GraphSpec, *, file: str, listed: Container[str]) -> None:
     """The graph's names, dtypes and ranks are the manifest's, and no data lies outside."""
+    model = _read_graph(folder, file, listed)
+    expected_in = {s.name: (s.dtype, len(s.shape)) for s in spec.inputs}
+    if file != spec.step_file:
+        expected_in[spec.lengths] = ("int32", 1)
+    expected_in |= {s.input: (s.dtype, len(s.shape)) for s in spec.state}
+    if spec.memory is not None:
+        expected_in |= {spec.memory.name: ("float32", 3), spec.memory.lengths: ("int32", 1)}
+    expected_out = {s.name: (s.dtype, len(s.shape)) for s in spec.outputs}
+    expected_out |= {s.output: (s.dtype, len(s.shape)) for s in spec.state}
+    _check_signature(model.graph, expected_in, expected_out, file=file)
+    if file == spec.step_file:
+        _check_one_step(model.graph, spec)
+
+
+def _check_encoder(
+    folder: Path, spec: EncoderSpec, decoder: GraphSpec, *, listed: Container[str]
+) -> None:
+    """It takes tokens and lengths, and gives what the decoder begins with."""
+    model = _read_graph(folder, spec.file, listed)
+    expected_in = {spec.input.name: (spec.input.dtype, 2), spec.lengths: ("int32", 1)}
+    expected_out: dict[str, tuple[str, int]] = {spec.memory.name: (spec.memory.dtype, 3)}
+    for name, pair in zip(spec.state, decoder.state, strict=True):
+        expected_out[name] = (pair.dtype, len(pair.shape))
+    _check_signature(model.graph, expected_in, expected_out, file=spec.file)
+
+
+def _read_graph(folder: Path, file: str, listed: Container[str]) -> onnx.ModelProto:
     try:
         model = onnx.load(folder / file, load_external_data=False)
     except Exception as error:
@@ -227,18 +301,17 @@ def _check_graph(folder: Path, spec: GraphSpec, *, file: str, listed: Container[
                     file=file,
                     field=tensor.name,
                 )
-    _check_signature(model.graph, spec, file)
-    if file == spec.step_file:
-        _check_one_step(model.graph, spec)
+    return model
 
 
-def _check_signature(graph: onnx.GraphProto, spec: GraphSpec, file: str) -> None:
-    expected_in = {s.name: (s.dtype, len(s.shape)) for s in spec.inputs}
-    if file != spec.step_file:
-        expected_in[spec.lengths] = ("int32", 1)
-    expected_in |= {s.input: (s.dtype, len(s.shape)) for s in spec.state}
-    expected_out = {s.name: (s.dtype, len(s.shape)) for s in spec.outputs}
-    expected_out |= {s.output: (s.dtype, len(s.shape)) for s in spec.state}
+def _check_signature(
+    graph: onnx.GraphProto,
+    expected_in: Mapping[str, tuple[str, int]],
+    expected_out: Mapping[str, tuple[str, int]],
+    *,
+    file: str,
+) -> None:
+    """Every input and output by name, with its dtype and its rank."""
     for what, values, expected in (
         ("input", graph.input, expected_in),
         ("output", graph.output, expected_out),

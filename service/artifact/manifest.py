@@ -24,7 +24,7 @@ FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$")]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 """sha256 in lower-case hexadecimal."""
 
-Dimension = Literal["batch", "time"] | Annotated[int, Field(ge=1)]
+Dimension = Literal["batch", "time", "source_time"] | Annotated[int, Field(ge=1)]
 DType = Literal["float32", "int64", "int32"]
 
 
@@ -40,6 +40,7 @@ class Task(StrEnum):
     FORECASTING = "forecasting"
     LANGUAGE_MODELING = "language_modeling"
     REGRESSION = "regression"
+    SEQ2SEQ = "seq2seq"
     TAGGING = "tagging"
 
 
@@ -80,6 +81,16 @@ class StateSpec(_Model):
         return tuple(d for d in self.shape if isinstance(d, int))
 
 
+class MemorySpec(_Model):
+    """What a decoder may look back at: the encoder's outputs, the same at every step of a row."""
+
+    name: str = "memory"
+    """Input `float32 [batch, source_time, features]`."""
+    lengths: str = "memory_lengths"
+    """Input `int32 [batch]`: valid steps of the source."""
+    features: Annotated[int, Field(ge=1)]
+
+
 class GraphSpec(_Model):
     """A network as ONNX. `lengths` names its int32 `[batch]` input of valid steps in each row."""
 
@@ -91,6 +102,8 @@ class GraphSpec(_Model):
     lengths: str
     outputs: tuple[TensorSpec, ...] = Field(min_length=1)
     state: tuple[StateSpec, ...] = ()
+    memory: MemorySpec | None = None
+    """Of a decoder that looks back."""
 
     @property
     def input(self) -> TensorSpec:
@@ -100,6 +113,7 @@ class GraphSpec(_Model):
     @model_validator(mode="after")
     def _names_are_unique(self) -> "GraphSpec":
         fed = [*(s.name for s in self.inputs), self.lengths, *(s.input for s in self.state)]
+        fed += [self.memory.name, self.memory.lengths] if self.memory else []
         given = [*(s.name for s in self.outputs), *(s.output for s in self.state)]
         for names in (fed, given):
             if twice := sorted({name for name in names if names.count(name) > 1}):
@@ -126,6 +140,28 @@ class GraphSpec(_Model):
         for spec in self.outputs:
             if spec.shape[:1] != ("batch",) or "time" in spec.shape[2:]:
                 raise ValueError(f"output {spec.name}: the shape must be batch, [time,] numbers")
+        return self
+
+
+class EncoderSpec(_Model):
+    """The network that reads a whole source once and gives the decoder what it begins with."""
+
+    file: FileName = "encoder.onnx"
+    input: TensorSpec
+    """Token ids of the source, `[batch, time]`."""
+    lengths: str
+    """Input `int32 [batch]`."""
+    memory: TensorSpec
+    """Output `[batch, time, features]`."""
+    state: tuple[str, ...] = Field(min_length=1)
+    """Outputs that are the decoder's first state, in the order and of the shapes of its own."""
+
+    @model_validator(mode="after")
+    def _tensors_are_batch_and_time(self) -> "EncoderSpec":
+        if self.input.shape != ("batch", "time"):
+            raise ValueError(f"input {self.input.name}: the shape must be batch, time")
+        if self.memory.shape[:2] != ("batch", "time") or len(self.memory.shape) != 3:
+            raise ValueError(f"memory {self.memory.name}: the shape must be batch, time, features")
         return self
 
 
@@ -221,13 +257,42 @@ class TaggingOutput(_Model):
     intents: tuple[str, ...] = ()
 
 
-Output = Annotated[
+class SearchDefaults(_Model):
+    """What decoding uses where a request is silent."""
+
+    beam_width: Annotated[int, Field(ge=1)] = 1
+    length_penalty: Annotated[float, Field(ge=0)] = 0.0
+    max_tokens: Annotated[int, Field(ge=1)] = 100
+
+
+class Seq2SeqOutput(_Model):
+    """`logits [batch, time, tokens]`: of the target's token after each, given the source."""
+
+    task: Literal[Task.SEQ2SEQ] = Task.SEQ2SEQ
+    logits: str = "logits"
+    attention: str | None = None
+    """Output `[batch, time, source_time]`: where each step looked; rows sum to 1."""
+    tokenizer: FileName = "target.json"
+    """The target's; that of the source is the input's."""
+    num_tokens: Annotated[int, Field(ge=1)]
+    start_token: Annotated[int, Field(ge=0)]
+    end_token: Annotated[int, Field(ge=0)]
+    source_end_token: Annotated[int, Field(ge=0)]
+    """Follows the last token of every source."""
+    search: SearchDefaults = SearchDefaults()
+
+
+AnyOutput = (
     AnomalyOutput
     | ClassificationOutput
     | ForecastingOutput
     | LanguageModelingOutput
     | RegressionOutput
-    | TaggingOutput,
+    | Seq2SeqOutput
+    | TaggingOutput
+)
+Output = Annotated[
+    AnyOutput,
     Field(discriminator="task"),
 ]
 
@@ -296,6 +361,8 @@ class Manifest(_Model):
     causal: bool
     """Whether a step sees only the past: the model can be cut in time and have sessions."""
     graph: GraphSpec
+    """The network; of an encoder-decoder, the decoder."""
+    encoder: EncoderSpec | None = None
     input: Input
     output: Output
     limits: Limits = Limits()
@@ -309,14 +376,19 @@ class Manifest(_Model):
     def _parts_agree(self) -> "Manifest":
         if self.output.task != self.task:
             raise ValueError(f"output.task is {self.output.task}, task is {self.task}")
+        self._decoder_agrees_with_encoder()
         if self.causal and not self.graph.state:
             raise ValueError("graph.state: a causal model needs at least one state pair")
-        if not self.causal and self.graph.state:
+        if not self.causal and self.graph.state and self.encoder is None:
             raise ValueError("graph.state: a model that is not causal has no state to carry")
         self._int8_agrees_with_graph()
         needed = {*self.graph.files, self.probe.file, *(self.int8.files if self.int8 else ())}
         if isinstance(self.input, TextInput):
             needed.add(self.input.tokenizer)
+        if self.encoder is not None:
+            needed.add(self.encoder.file)
+        if isinstance(self.output, Seq2SeqOutput):
+            needed.add(self.output.tokenizer)
         if missing := sorted(needed - self.files.keys()):
             raise ValueError(f"files: no checksum of {', '.join(missing)}")
         if MANIFEST_FILE in self.files:
@@ -333,6 +405,24 @@ class Manifest(_Model):
         own = {*self.graph.files, self.probe.file}
         if shared := sorted(own.intersection(self.int8.files)):
             raise ValueError(f"int8: {', '.join(shared)} is a file of the other graph")
+
+    def _decoder_agrees_with_encoder(self) -> None:
+        """Each of encoder, memory and the task of pairs asks for the other two."""
+        encoder, memory = self.encoder, self.graph.memory
+        present = {encoder is not None, memory is not None, self.task == Task.SEQ2SEQ}
+        if len(present) > 1:
+            raise ValueError("encoder, graph.memory and the task seq2seq need each other")
+        if encoder is None or memory is None:
+            return
+        if self.causal or not isinstance(self.input, TextInput):
+            raise ValueError("encoder: it reads a whole text, so the model is not causal")
+        if encoder.memory.shape[2] != memory.features:
+            raise ValueError(
+                f"encoder.memory: {encoder.memory.shape[2]} features, "
+                f"the decoder takes {memory.features}"
+            )
+        if len(encoder.state) != len(self.graph.state):
+            raise ValueError("encoder.state: is not as many tensors as graph.state")
 
     def _output_agrees_with_graph(self) -> None:
         outputs = {spec.name: spec for spec in self.graph.outputs}
@@ -354,7 +444,7 @@ class Manifest(_Model):
 
 
 def _needed_output(
-    output: Output,
+    output: AnyOutput,
     *,
     causal: bool,
     input: TextInput | NumericInput,  # noqa: A002 - the manifest's own word
@@ -380,6 +470,14 @@ def _needed_output(
                 if token >= input.num_tokens:
                     raise ValueError(f"output.{field}: {token} is not a token of the input")
             return output.logits, ("batch", "time", input.num_tokens)
+        case Seq2SeqOutput():
+            for field, token in (
+                ("start_token", output.start_token),
+                ("end_token", output.end_token),
+            ):
+                if token >= output.num_tokens:
+                    raise ValueError(f"output.{field}: {token} is not a token of the target")
+            return output.logits, ("batch", "time", output.num_tokens)
         case TaggingOutput():
             if not isinstance(input, TextInput):
                 # A validator says what is wrong with a manifest by ValueError.

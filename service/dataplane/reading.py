@@ -15,6 +15,7 @@ from service.artifact.manifest import (
     LanguageModelingOutput,
     NumericInput,
     RegressionOutput,
+    Seq2SeqOutput,
     TaggingOutput,
     TextInput,
 )
@@ -41,6 +42,7 @@ _LONG_TEXT = 10_000
 """Characters beyond which text is tokenised in a thread; up to here it takes milliseconds."""
 _MAX_CHARACTERS_PER_STEP = 64
 """Text longer than this many times the steps allowed is refused before it is tokenised."""
+_REFUSED_AT_LOAD = "an encoder-decoder is not served"
 
 _FEW = 16
 """Numbers up to which Python's own loop is faster than an array's."""
@@ -124,6 +126,8 @@ def row_of(model: ServedModel, steps: NDArray[Any], state: SessionState, *, raw:
             wanted = Wanted(forecast, np.asarray)
         case RegressionOutput(value=value):
             wanted = Wanted(value, np.asarray)
+        case Seq2SeqOutput():
+            raise AssertionError(_REFUSED_AT_LOAD)
     return Row(steps, state.tensors, Read(per_step, wanted=wanted, keep=raw))
 
 
@@ -178,6 +182,8 @@ def prediction_of(model: ServedModel, finished: Finished, steps: NDArray[Any]) -
             assert model.text is not None, "a tagger has a tokenizer"
             assert isinstance(finished, TagsRead), "its rows are read so"
             answer = tagging_of(output, finished, steps, text=model.text)
+        case Seq2SeqOutput():
+            raise AssertionError(_REFUSED_AT_LOAD)
     return Prediction(answer, len(steps), finished.outputs)
 
 

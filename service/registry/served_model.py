@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.artifact.artifact import Artifact
-from service.artifact.manifest import Manifest, NumericInput, TextInput
+from service.artifact.manifest import MANIFEST_FILE, Manifest, NumericInput, TextInput
 from service.artifact.text import Text
 from service.engine.cost import TYPICAL, CostModel
 from service.engine.engine import Engine, EngineConfig
 from service.engine.pool import Pool
 from service.engine.sweep import measure
+from service.errors import ArtifactError
 from service.registry.form import choose_form, replay
 from service.runtime.base import Runtime
 from service.runtime.onnx import OnnxRuntime
@@ -59,8 +60,15 @@ class ServedModel:
 def verify(artifact: Artifact, config: RuntimeConfig) -> VerifiedModel:
     """Load the graph, replay the probe, measure the usual calls. Takes its time: use a thread.
 
-    Raises ArtifactError where the numbers differ from those seen at export.
+    Raises ArtifactError where the numbers differ from those seen at export, or where the artifact
+    needs more than one graph.
     """
+    if artifact.manifest.encoder is not None:
+        raise ArtifactError(
+            "an encoder-decoder: this service steps single graphs",
+            file=MANIFEST_FILE,
+            field="encoder",
+        )
     started = time.monotonic()
     form = choose_form(artifact, config)
     runtime = OnnxRuntime(artifact.folder / form.graph.file, form.graph, config)

@@ -4,16 +4,19 @@ from collections.abc import Callable, Mapping
 
 from training.config import DataConfig
 from training.data.anomalies import AnomalyData, skab
+from training.data.dialogue import camrest676
 from training.data.faults import cmapss, cwru
 from training.data.finance import acl18
 from training.data.handwriting import mnist_rows, pendigits
 from training.data.language import LanguageData, penn_treebank, tiny_shakespeare
 from training.data.motion import natops, utkinect
+from training.data.pairs import TextPairs
 from training.data.questions import LabelledTexts, trec
 from training.data.sentiment import sst2
 from training.data.signals import LabelledSignals, MeasuredSignals
 from training.data.synthetic import (
     generated_oddities,
+    generated_pairs,
     generated_questions,
     generated_series,
     generated_text,
@@ -23,11 +26,13 @@ from training.data.synthetic import (
 )
 from training.data.tagging import TaggedSentences, atis, ewt
 from training.data.timeseries import SeriesData, etth1
+from training.data.translation import multi30k
 
 AnyData = (
     LanguageData
     | LabelledTexts
     | TaggedSentences
+    | TextPairs
     | SeriesData
     | LabelledSignals
     | MeasuredSignals
@@ -42,6 +47,8 @@ _LOADERS: Mapping[str, Callable[[DataConfig, int], AnyData]] = {
     "ewt": ewt,
     "atis": atis,
     "etth1": etth1,
+    "multi30k": multi30k,
+    "camrest676": camrest676,
     "cmapss-fd001": cmapss,
     "cwru": cwru,
     "skab": skab,
@@ -57,6 +64,7 @@ _LOADERS: Mapping[str, Callable[[DataConfig, int], AnyData]] = {
     "generated-waves": generated_waves,
     "generated-wear": generated_wear,
     "generated-wishes": generated_wishes,
+    "generated-pairs": generated_pairs,
 }
 
 

@@ -12,6 +12,7 @@ from training.config import DataConfig
 from training.data.anomalies import AnomalyData, Experiment, Recorded, experiments_to_learn
 from training.data.batches import DataFacts
 from training.data.language import LanguageData, split_text
+from training.data.pairs import Pair, TextPairs, split_pairs
 from training.data.questions import Labelled, LabelledTexts, split_texts
 from training.data.signals import (
     Items,
@@ -34,6 +35,9 @@ _ASKED = {
 }
 _CITIES = ("Paris", "Oslo", "New York", "San Jose")
 _WISHES = {"book": "book a flight", "price": "what costs a flight"}
+_ANIMALS = {"die katze": "the cat", "ein hund": "a dog", "der vogel": "the bird"}
+_DEEDS = {"singt": "sings", "schläft": "sleeps", "läuft weg": "runs away"}
+_WAYS = {"leise": "softly", "im garten": "in the garden", "sehr lange": "for a long time"}
 _THINGS = ("the tower", "a river", "the old book", "that long road by the sea", "it")
 
 
@@ -87,6 +91,20 @@ def generated_series(config: DataConfig, seed: int) -> SeriesData:
     table = Table(("first", "second"), ("", ""), 3600.0, values)
     facts = _facts("generated waves")
     return split_table(table, (400, 500, 600), horizon=4, facts=facts, config=config, seed=seed)
+
+
+def generated_pairs(config: DataConfig, seed: int) -> TextPairs:
+    """Animals that do things, in German and in English."""
+    draw = random.Random(seed)
+    pairs: list[Pair] = []
+    for _ in range(600):
+        words = [draw.choice(sorted(choices.items())) for choices in (_ANIMALS, _DEEDS, _WAYS)]
+        german, english = (" ".join(word[side] for word in words) for side in (0, 1))
+        pairs.append(Pair(german, (english,)))
+    facts = _facts("generated pairs")
+    return split_pairs(
+        pairs[:500], pairs[500:550], pairs[550:], facts=facts, config=config, seed=seed
+    )
 
 
 def generated_waves(config: DataConfig, seed: int) -> LabelledSignals:

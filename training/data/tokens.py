@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 import torch
-from tokenizers import Regex, Tokenizer
+from tokenizers import Regex, Tokenizer, decoders, pre_tokenizers
 from tokenizers.decoders import Fuse
 from tokenizers.decoders import Metaspace as MetaspaceDecoder
 from tokenizers.models import BPE, WordLevel
@@ -35,6 +35,9 @@ _WORD = "|".join(
 )
 """As treebanks of English cut text: "don't" is "do" and "n't", marks are words, "..." is one."""
 _LONGEST_AFFIX = 4
+START, END = "[START]", "[END]"
+START_ID, END_ID = 2, 3
+"""Before and after a text that is written token by token."""
 
 
 def character_tokenizer(text: str) -> Tokenizer:
@@ -129,6 +132,17 @@ def _kind(character: str) -> str:
     return "A" if character.isupper() else "a"
 
 
+def reading_tokenizer(texts: Iterable[str], *, num_tokens: int) -> Tokenizer:
+    """Pieces of lower-cased words, and every punctuation mark by itself, as people type them."""
+    words = pre_tokenizers.Sequence([BertPreTokenizer(), pre_tokenizers.Metaspace()])
+    return _piece_tokenizer(texts, words, num_tokens=num_tokens)
+
+
+def writing_tokenizer(texts: Iterable[str], *, num_tokens: int) -> Tokenizer:
+    """Pieces of words that end at spaces and nowhere else: decoded, they are the text again."""
+    return _piece_tokenizer(texts, pre_tokenizers.Metaspace(), num_tokens=num_tokens)
+
+
 def encode(tokenizer: Tokenizer, text: str) -> Tensor:
     """Token ids `[time]` int64."""
     return torch.tensor(tokenizer.encode(text, add_special_tokens=False).ids)
@@ -139,3 +153,21 @@ def start_token(tokenizer: Tokenizer) -> int:
     token = tokenizer.token_to_id("\n")
     assert token is not None, "a text without lines has no place to start"
     return token
+
+
+def _piece_tokenizer(
+    texts: Iterable[str], words: pre_tokenizers.PreTokenizer, *, num_tokens: int
+) -> Tokenizer:
+    """Byte-pair encoding of characters: Sennrich et al. 2016 (arXiv 1508.07909)."""
+    tokenizer = Tokenizer(BPE(unk_token=UNKNOWN))
+    tokenizer.normalizer = Lowercase()
+    tokenizer.pre_tokenizer = words
+    tokenizer.decoder = decoders.Metaspace()
+    trainer = BpeTrainer(
+        vocab_size=num_tokens,
+        special_tokens=[PAD, UNKNOWN, START, END],
+        min_frequency=2,
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    return tokenizer

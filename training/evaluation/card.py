@@ -105,6 +105,8 @@ def _data(data: DataFacts) -> str:
 def _model(config: RunConfig, facts: CardFacts) -> str:
     model, optim = config.model, config.optim
     directions = _kind(model)
+    if model.attention is not None:
+        directions += f", and a decoder with {model.attention} attention"
     return (
         f"## Model\n\n{model.layers} x {model.cell} of {model.hidden} units, {directions}; "
         f"{facts.num_weights:,} weights, {facts.num_bytes / 1e6:.2f} MB as ONNX.\n\n"
@@ -127,7 +129,7 @@ def _kind(model: ModelConfig) -> str:
 def _sample(evaluation: Evaluation) -> str:
     if not evaluation.sample:
         return ""
-    return f"## A sample\n\nDrawn at temperature 0.8:\n\n```text\n{evaluation.sample}\n```"
+    return f"## A sample\n\n{evaluation.sample_note}\n\n```text\n{evaluation.sample}\n```"
 
 
 def _verification(verification: Mapping[str, float]) -> str:

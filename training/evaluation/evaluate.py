@@ -4,6 +4,7 @@ from training.config import RunConfig
 from training.data.anomalies import AnomalyData
 from training.data.build import AnyData
 from training.data.language import LanguageData
+from training.data.pairs import TextPairs
 from training.data.questions import LabelledTexts
 from training.data.signals import LabelledSignals, MeasuredSignals
 from training.data.tagging import TaggedSentences
@@ -13,26 +14,31 @@ from training.evaluation.classification import evaluate_classification
 from training.evaluation.evaluation import Evaluation
 from training.evaluation.forecasting import evaluate_forecasting
 from training.evaluation.language import evaluate_language
+from training.evaluation.pairs import evaluate_pairs
 from training.evaluation.signals import evaluate_labelled, evaluate_measured
 from training.evaluation.tagging import evaluate_tagging
-from training.runner import Runner
+from training.runner import AnyRunner, PairRunner, Runner
 
 
-def evaluate(config: RunConfig, data: AnyData, runner: Runner) -> Evaluation:
+def evaluate(config: RunConfig, data: AnyData, runner: AnyRunner) -> Evaluation:
     """The test split's figures, beside a trivial predictor's and the published ones."""
     reference = "; ".join(f"{r.text} ({r.source})" for r in config.references)
-    match data:
-        case LanguageData():
+    match data, runner:
+        case TextPairs(), PairRunner():
+            return evaluate_pairs(data, runner, config=config.search, reference=reference)
+        case LanguageData(), Runner():
             return evaluate_language(data, runner, reference=reference)
-        case LabelledTexts():
+        case LabelledTexts(), Runner():
             return evaluate_classification(data, runner, reference=reference)
-        case TaggedSentences():
+        case TaggedSentences(), Runner():
             return evaluate_tagging(data, runner, reference=reference)
-        case SeriesData():
+        case SeriesData(), Runner():
             return evaluate_forecasting(data, runner, reference=reference)
-        case LabelledSignals():
+        case LabelledSignals(), Runner():
             return evaluate_labelled(data, runner, reference=reference)
-        case MeasuredSignals():
+        case MeasuredSignals(), Runner():
             return evaluate_measured(data, runner, reference=reference)
-        case AnomalyData():
+        case AnomalyData(), Runner():
             return evaluate_anomalies(data, runner, reference=reference)
+        case _:
+            raise TypeError("pairs of texts, and nothing else, take two graphs")

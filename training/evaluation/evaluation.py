@@ -22,3 +22,4 @@ class Evaluation:
     picture: Picture
     sample: str = ""
     """Text that the model wrote, if it writes."""
+    sample_note: str = "Drawn at temperature 0.8:"

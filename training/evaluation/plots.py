@@ -89,6 +89,35 @@ def bars_picture(labels: Sequence[str], shares: Sequence[float]) -> bytes:
     return _png(figure)
 
 
+def alignment_picture(
+    weights: NDArray[np.float32], *, source: Sequence[str], target: Sequence[str]
+) -> bytes:
+    """`weights [time, source_time]`, a row for every token of `target`."""
+    figure = Figure(figsize=(1.2 + 0.34 * len(source), 1.0 + 0.28 * len(target)))
+    figure.set_layout_engine("constrained")
+    axes = figure.subplots()
+    axes.imshow(weights, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+    axes.set_xticks(range(len(source)), source, rotation=90, fontfamily="DejaVu Sans Mono")
+    axes.set_yticks(range(len(target)), target, fontfamily="DejaVu Sans Mono")
+    axes.set_xlabel("source")
+    axes.set_ylabel("written")
+    return _png(figure)
+
+
+def lengths_picture(pairs: Sequence[tuple[int, int]]) -> bytes:
+    """(written, wanted) of every text, in words."""
+    figure = Figure(figsize=(4.2, 4.0), layout="constrained")
+    axes = figure.subplots()
+    axes.scatter(
+        [wanted for _, wanted in pairs], [written for written, _ in pairs], s=6, color=_BLUE
+    )
+    longest = max(max(pair) for pair in pairs)
+    axes.plot([0, longest], [0, longest], color=_GREY)
+    axes.set_xlabel("words that people wrote")
+    axes.set_ylabel("words written")
+    return _png(figure)
+
+
 def forecast_picture(forecasts: Sequence[Forecast], label: str) -> bytes:
     figure = Figure(figsize=(10, 2.8), layout="constrained")
     for axes, shown in zip(

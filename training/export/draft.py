@@ -16,6 +16,8 @@ Attribute = (
 """Of a node, as ONNX and torch spell them."""
 
 Shape = tuple[int | str, ...]
+Declared = tuple[str, str, Shape]
+"""Name, dtype and shape of an input or an output."""
 
 OPSET = 17
 """Below 22: the CUDA provider knows the recurrent operators of opset 14 to 21 only."""
@@ -85,6 +87,27 @@ class Draft:
         self._nodes.append(node)
         return tuple(outputs)
 
+    def graft(self, graph: onnx.GraphProto, wires: Mapping[str, str], *, prefix: str) -> None:
+        """All of another graph; `wires` says what its inputs and outputs are called in this one.
+
+        Its other names get `prefix`, so that one graph may be grafted several times.
+        """
+        constants = {tensor.name for tensor in graph.initializer}
+        for tensor in graph.initializer:
+            self.constant(f"{prefix}{tensor.name}", numpy_helper.to_array(tensor))
+        assert constants.isdisjoint(wires)
+
+        def renamed(name: str) -> str:
+            return wires.get(name, f"{prefix}{name}") if name else ""
+
+        for node in graph.node:
+            copied = onnx.NodeProto()
+            copied.CopyFrom(node)
+            copied.name = f"{prefix}{node.name}"
+            copied.input[:] = map(renamed, node.input)
+            copied.output[:] = map(renamed, node.output)
+            self._nodes.append(copied)
+
     def copy(self, node: onnx.NodeProto) -> None:
         """A node of another graph, as it is."""
         self._nodes.append(node)
@@ -129,11 +152,21 @@ class Draft:
         inputs, outputs = graph_inputs(spec), graph_outputs(spec)
         if steps is not None:
             inputs = [value for value in inputs if value[0] != spec.lengths]
+        return self.close(
+            [(name, dtype, _at(shape, steps)) for name, dtype, shape in inputs],
+            [(name, dtype, _at(shape, steps)) for name, dtype, shape in outputs],
+            opset=opset,
+        )
+
+    def close(
+        self, inputs: Sequence[Declared], outputs: Sequence[Declared], *, opset: int = OPSET
+    ) -> onnx.ModelProto:
+        """The checked model, with those inputs and outputs."""
         graph = helper.make_graph(
             _read(self._nodes, {name for name, _, _ in outputs}),
             "recur",
-            [value(name, dtype, _at(shape, steps)) for name, dtype, shape in inputs],
-            [value(name, dtype, _at(shape, steps)) for name, dtype, shape in outputs],
+            [value(*declared) for declared in inputs],
+            [value(*declared) for declared in outputs],
         )
         graph.initializer.extend(self._constants_of(graph.node))
         opsets = [helper.make_opsetid("", opset)]
@@ -151,15 +184,19 @@ class Draft:
         return [tensor for name, tensor in self._constants.items() if name in read]
 
 
-def graph_inputs(spec: GraphSpec) -> list[tuple[str, str, Shape]]:
-    """(name, dtype, shape) of every input, in order: data, lengths, state."""
+def graph_inputs(spec: GraphSpec) -> list[Declared]:
+    """Every input, in order: data, lengths, state, the memory of a decoder."""
     data = [(tensor.name, tensor.dtype, tensor.shape) for tensor in spec.inputs]
     state = [(pair.input, pair.dtype, pair.shape) for pair in spec.state]
-    return [*data, (spec.lengths, "int32", ("batch",)), *state]
+    declared: list[Declared] = [*data, (spec.lengths, "int32", ("batch",)), *state]
+    if (memory := spec.memory) is not None:
+        shape = ("batch", "source_time", memory.features)
+        declared += [(memory.name, "float32", shape), (memory.lengths, "int32", ("batch",))]
+    return declared
 
 
-def graph_outputs(spec: GraphSpec) -> list[tuple[str, str, Shape]]:
-    """(name, dtype, shape) of every output, in order: answers, state."""
+def graph_outputs(spec: GraphSpec) -> list[Declared]:
+    """Every output, in order: answers, state."""
     answers = [(tensor.name, tensor.dtype, tensor.shape) for tensor in spec.outputs]
     return [*answers, *((pair.output, pair.dtype, pair.shape) for pair in spec.state)]
 

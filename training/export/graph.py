@@ -22,6 +22,7 @@ from training.export.traced import classifier_graph
 from training.nn.models import Forecaster, LanguageModel, SequenceClassifier
 from training.nn.recurrent import RecurrentStack
 from training.nn.tagger import Tagger
+from training.runner import Runner
 
 Network = LanguageModel | SequenceClassifier | Forecaster | Tagger | RecurrentStack
 
@@ -32,6 +33,17 @@ class Graph:
     spec: GraphSpec
     step: onnx.ModelProto | None = None
     """For single steps, where `spec` names a file of it."""
+
+    @property
+    def files(self) -> dict[str, bytes]:
+        """What is published of it."""
+        models = {self.spec.file: self.model}
+        if self.step is not None and self.spec.step_file is not None:
+            models[self.spec.step_file] = self.step
+        return {name: serialized(model) for name, model in models.items()}
+
+    def runner(self) -> Runner:
+        return Runner(self.model.SerializeToString(), self.spec)
 
 
 def build_graph(network: Network) -> Graph:
@@ -55,6 +67,11 @@ def _with_one_table(network: SequenceClassifier) -> SequenceClassifier:
     folded = deepcopy(network)
     folded.embedding = network.embedding.folded()
     return folded
+
+
+def serialized(model: onnx.ModelProto) -> bytes:
+    """The same bytes for the same graph."""
+    return model.SerializeToString(deterministic=True)
 
 
 def with_step(graph: Graph) -> Graph:

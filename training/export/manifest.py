@@ -1,11 +1,13 @@
 """What the service must know of a model, read off its data and its graph."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from tokenizers import Tokenizer
 
-from service.artifact.artifact import ProbeData
+from service.artifact.artifact import ProbeData, SourceProbe
 from service.artifact.manifest import (
     AnomalyOutput,
     ClassificationOutput,
@@ -16,23 +18,29 @@ from service.artifact.manifest import (
     Output,
     RegressionOutput,
     SamplingDefaults,
+    SearchDefaults,
+    Seq2SeqOutput,
     TaggingOutput,
     TextInput,
 )
+from training.config import RunConfig
 from training.data.anomalies import ODD_ABOVE, AnomalyData
 from training.data.batches import pad
 from training.data.build import AnyData
 from training.data.language import LanguageData
+from training.data.pairs import TextPairs
 from training.data.questions import LabelledTexts
 from training.data.signals import LabelledSignals, MeasuredSignals, Signals
 from training.data.tagging import TaggedSentences
 from training.data.timeseries import SeriesData
-from training.data.tokens import start_token
-from training.runner import Array, Runner
+from training.data.tokens import END_ID, START_ID, start_token
+from training.export.attention import ATTENTION
+from training.runner import AnyRunner, Array, PairRunner, Runner
 
 _PROBE_STEPS = (24, 17, 9, 1)
 """Lengths of the probe's rows, where items have none of their own."""
 _PROBE_TEXTS = 4
+_PROBE_TARGET_STEPS = (6, 3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,27 +49,27 @@ class Meaning:
 
     input: Input
     output: Output
-    tokenizer: bytes | None
-    """`tokenizer.json`"""
+    files: Mapping[str, bytes]
+    """Tokenizers, by the names that input and output give them."""
 
 
-def meaning(data: AnyData) -> Meaning:
+def meaning(data: AnyData, config: RunConfig) -> Meaning:
     match data:
         case LanguageData():
             output = LanguageModelingOutput(
                 start_token=start_token(data.tokenizer),
                 sampling=SamplingDefaults(temperature=0.8),
             )
-            tokenizer = data.tokenizer.to_str(pretty=True).encode()
-            return Meaning(TextInput(num_tokens=data.num_tokens), output, tokenizer)
+            reads = TextInput(num_tokens=data.num_tokens)
+            return Meaning(reads, output, {reads.tokenizer: _dumped(data.tokenizer)})
         case LabelledTexts():
-            tokenizer = data.tokenizer.to_str(pretty=True).encode()
             classes = ClassificationOutput(labels=data.labels)
-            return Meaning(TextInput(num_tokens=data.num_tokens), classes, tokenizer)
+            reads = TextInput(num_tokens=data.num_tokens)
+            return Meaning(reads, classes, {reads.tokenizer: _dumped(data.tokenizer)})
         case TaggedSentences():
-            tokenizer = data.tokenizer.to_str(pretty=True).encode()
+            reads = TextInput(num_tokens=data.num_tokens)
             tags = TaggingOutput(tags=data.tags, intents=data.intents)
-            return Meaning(TextInput(num_tokens=data.num_tokens), tags, tokenizer)
+            return Meaning(reads, tags, {reads.tokenizer: _dumped(data.tokenizer)})
         case SeriesData():
             table = data.table
             forecast = ForecastingOutput(
@@ -71,25 +79,68 @@ def meaning(data: AnyData) -> Meaning:
                 step_seconds=table.step_seconds,
             )
             numbers = NumericInput(features=table.features, units=table.units, scaling=data.scaling)
-            return Meaning(numbers, forecast, None)
+            return Meaning(numbers, forecast, {})
+        case TextPairs():
+            reads = TextInput(num_tokens=data.source_tokenizer.get_vocab_size())
+            writes = Seq2SeqOutput(
+                attention=None if config.model.attention is None else ATTENTION,
+                num_tokens=data.target_tokenizer.get_vocab_size(),
+                start_token=START_ID,
+                end_token=END_ID,
+                source_end_token=END_ID,
+                search=SearchDefaults(**asdict(config.search)),
+            )
+            files = {
+                reads.tokenizer: _dumped(data.source_tokenizer),
+                writes.tokenizer: _dumped(data.target_tokenizer),
+            }
+            return Meaning(reads, writes, files)
         case LabelledSignals(signals=signals, labels=labels):
-            return Meaning(_numbers(signals), ClassificationOutput(labels=labels), None)
+            return Meaning(_numbers(signals), ClassificationOutput(labels=labels), {})
         case AnomalyData(signals=signals):
-            return Meaning(_numbers(signals), AnomalyOutput(threshold=ODD_ABOVE), None)
+            return Meaning(_numbers(signals), AnomalyOutput(threshold=ODD_ABOVE), {})
         case MeasuredSignals(signals=signals, name=name, unit=unit):
-            return Meaning(_numbers(signals), RegressionOutput(name=name, unit=unit), None)
+            return Meaning(_numbers(signals), RegressionOutput(name=name, unit=unit), {})
 
 
 def _numbers(signals: Signals) -> NumericInput:
     return NumericInput(features=signals.features, units=signals.units, scaling=signals.scaling)
 
 
-def probe(data: AnyData, runner: Runner) -> ProbeData:
-    """A ragged batch of test data from the zero state, and what the graph makes of it."""
-    inputs, lengths = _probe_rows(data)
-    ran = runner.run(inputs, lengths)
-    outputs = {runner.spec.outputs[0].name: ran.outputs}
-    return ProbeData(inputs, lengths, outputs, ran.state)
+def probe(data: AnyData, runner: AnyRunner) -> ProbeData:
+    """A ragged batch of test data from where rows begin, and what the graph makes of it."""
+    match data, runner:
+        case TextPairs(), PairRunner():
+            return _pair_probe(data, runner)
+        case _, Runner():
+            inputs, lengths = _probe_rows(data)
+            ran = runner.run(inputs, lengths)
+            outputs = {runner.spec.outputs[0].name: ran.outputs}
+            return ProbeData(inputs, lengths, outputs, ran.state)
+        case _:
+            raise TypeError("pairs of texts, and nothing else, take two graphs")
+
+
+def _pair_probe(data: TextPairs, runner: PairRunner) -> ProbeData:
+    """Few and short targets: every step has as many numbers as there are tokens."""
+    rows = range(len(_PROBE_TARGET_STEPS))
+    targets = [
+        data.tested.targets[row][:steps]
+        for row, steps in zip(rows, _PROBE_TARGET_STEPS, strict=True)
+    ]
+    batch = data.tested.batch(rows)
+    assert batch.lengths is not None
+    source = SourceProbe(batch.inputs.numpy(), batch.lengths.numpy().astype(np.int32))
+    inputs, lengths = pad(targets).numpy(), np.array([len(row) for row in targets], np.int32)
+    memory = runner.encode(source.inputs, source.lengths)
+    decoded = runner.decode(inputs, memory, lengths=lengths)
+    given = [decoded.outputs, *([] if decoded.attention is None else [decoded.attention])]
+    outputs = {spec.name: array for spec, array in zip(runner.writes.outputs, given, strict=True)}
+    return ProbeData(inputs, lengths, outputs, decoded.state, source)
+
+
+def _dumped(tokenizer: Tokenizer) -> bytes:
+    return tokenizer.to_str(pretty=True).encode()
 
 
 def _probe_rows(data: AnyData) -> tuple[Array, NDArray[np.int32]]:
@@ -107,4 +158,6 @@ def _probe_rows(data: AnyData) -> tuple[Array, NDArray[np.int32]]:
         case LabelledSignals(split=split) | MeasuredSignals(split=split):
             whole = split.tested.rows[: len(_PROBE_STEPS)]
             rows = [steps[:n] for steps, n in zip(whole, _PROBE_STEPS, strict=True)]
+        case TextPairs():
+            rows = data.tested.targets[:_PROBE_TEXTS]
     return pad(rows).numpy(), np.array([len(row) for row in rows], np.int32)

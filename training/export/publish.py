@@ -12,13 +12,11 @@ from service.artifact.artifact import digest, dump_probe, load_artifact, save_ar
 from service.artifact.manifest import Manifest, Metric, Provenance
 from training.config import RunConfig
 from training.data.build import AnyData
+from training.export.encoder_decoder import PairGraphs
 from training.export.graph import Graph
-from training.export.lowering.step import STEP_FILE
 from training.export.manifest import meaning, probe
-from training.export.recurrent import MODEL_FILE
-from training.runner import Runner
 
-_PROBE_FILE, _TOKENIZER_FILE = "probe.npz", "tokenizer.json"
+_PROBE_FILE = "probe.npz"
 _TOLD_VERSIONS = ("torch", "onnx", "onnxruntime", "tokenizers")
 
 
@@ -45,7 +43,7 @@ def latest_version(models: Path, name: str) -> Path | None:
 
 def write_artifact(
     folder: Path,
-    graph: Graph,
+    graph: Graph | PairGraphs,
     findings: Findings,
     *,
     config: RunConfig,
@@ -57,24 +55,18 @@ def write_artifact(
 
     Raises ArtifactError if the folder exists, or does not load as it must.
     """
-    model = graph.model.SerializeToString(deterministic=True)
-    meant = meaning(data)
-    files = {
-        MODEL_FILE: model,
-        _PROBE_FILE: dump_probe(probe(data, Runner(model, graph.spec))),
-    }
-    if graph.step is not None:
-        files[STEP_FILE] = graph.step.SerializeToString(deterministic=True)
-    if meant.tokenizer is not None:
-        files[_TOKENIZER_FILE] = meant.tokenizer
+    meant = meaning(data, config)
+    files = {**graph.files, _PROBE_FILE: dump_probe(probe(data, graph.runner())), **meant.files}
+    encoder = graph.encoder_spec if isinstance(graph, PairGraphs) else None
     manifest = Manifest(
         name=config.name,
         version=version,
         description=config.description,
         licence=f"data: {data.facts.licence}",
         task=meant.output.task,
-        causal=bool(graph.spec.state),
+        causal=encoder is None and bool(graph.spec.state),
         graph=graph.spec,
+        encoder=encoder,
         input=meant.input,
         output=meant.output,
         files={name: digest(content) for name, content in files.items()},

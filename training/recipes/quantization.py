@@ -38,6 +38,8 @@ def publish_quantized(name: str, folders: Folders) -> Published:
     artifact = load_artifact(newest)
     if artifact.manifest.int8 is not None:
         raise LoweringError(f"{newest} is in integers already")
+    if artifact.manifest.encoder is not None:
+        raise LoweringError(f"{newest} is two graphs, and only single ones are lowered")
     quantized = quantize(artifact)
     compared = _compare(artifact, quantized)
     return Published(_write(artifact, quantized, compared), compared)

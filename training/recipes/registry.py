@@ -13,10 +13,12 @@ from training.recipes.motion import aircraft_signal, body_action
 from training.recipes.oil_temperature import oil_temperature
 from training.recipes.part_of_speech import part_of_speech
 from training.recipes.question_type import question_type
+from training.recipes.restaurant_replies import restaurant_replies
 from training.recipes.sentiment import sentiment
 from training.recipes.tiny import (
     tiny_language,
     tiny_oddities,
+    tiny_pairs,
     tiny_questions,
     tiny_series,
     tiny_waves,
@@ -25,6 +27,7 @@ from training.recipes.tiny import (
     tiny_wishes_live,
 )
 from training.recipes.tiny_cells import tiny_cho, tiny_min_gru, tiny_min_lstm, tiny_vanilla
+from training.recipes.translation import german_english
 from training.recipes.word_lm import word_lm
 
 Recipe = Callable[[], RunConfig]
@@ -46,7 +49,10 @@ _RECIPES: tuple[Recipe, ...] = (
     body_action,
     aircraft_signal,
     stock_movement,
+    german_english,
+    restaurant_replies,
     tiny_language,
+    tiny_pairs,
     tiny_questions,
     tiny_series,
     tiny_wishes,

@@ -1,5 +1,6 @@
 """From a recipe to a published version: train, evaluate, export, publish. The only wiring."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,14 +15,18 @@ from training.evaluation.evaluate import evaluate
 from training.evaluation.evaluation import Evaluation
 from training.evaluation.plots import Curve, curve_picture
 from training.export.claims import VerificationError
+from training.export.encoder_decoder import PairGraphs, build_graphs
 from training.export.graph import Graph, with_step
+from training.export.halves import halved
 from training.export.manifest import meaning
 from training.export.networks import build_graph
 from training.export.publish import Findings, latest_version, next_version, write_artifact
 from training.export.verify import verify
 from training.export.verify_lowered import Lowered, keeps_every_bit, values_of, verify_step
+from training.export.verify_pairs import verify_pairs
 from training.fit import FitError, fit, load_kept, read_curve
-from training.runner import Runner
+from training.nn.encoder_decoder import EncoderDecoder
+from training.runner import open_runner
 from training.tasks.build import AnyTask
 from training.tasks.build import build as build_task
 from training.tasks.task import TRAIN_LOSS, VALIDATION_LOSS
@@ -81,13 +86,14 @@ def evaluate_latest(name: str, folders: Folders) -> Evaluated:
     if published is None:
         config = run_config(name, folders)
         data = build_data(config.data, config.seed)
-        runner = _runner(build_graph(_trained(config, data, folders).network))
-        return Evaluated(str(folders.run(name)), evaluate(config, data, runner))
+        network = _trained(config, data, folders).network
+        pair = isinstance(network, EncoderDecoder)
+        graph = _pair_graphs(network) if pair else build_graph(network)
+        return Evaluated(str(folders.run(name)), evaluate(config, data, graph.runner()))
     artifact = load_artifact(published)
     config = load_config((published / RECIPE_FILE).read_bytes())
     data = build_data(config.data, config.seed)
-    runner = Runner(artifact.model_path, artifact.manifest.graph)
-    return Evaluated(str(published), evaluate(config, data, runner))
+    return Evaluated(str(published), evaluate(config, data, open_runner(artifact)))
 
 
 def publish(config: RunConfig, folders: Folders) -> Path:
@@ -105,20 +111,16 @@ def export(config: RunConfig, folders: Folders, *, folder: Path) -> None:
     """
     data = build_data(config.data, config.seed)
     task = _trained(config, data, folders)
-    graph = build_graph(task.network)
-    verification = verify(task.network, graph)
-    stepped = with_step(graph)
-    claims = _step_claims(stepped, data)
-    if keeps_every_bit(claims):
-        graph, verification = stepped, verification | claims
-    evaluation = evaluate(config, data, _runner(graph))
+    proven = _proven(task, data)
+    graph, verification = proven.graph, proven.verification
+    evaluation = evaluate(config, data, graph.runner())
     curve = read_curve(folders.run(config.name))
     version = next_version(folders.models, config.name)
     facts = CardFacts(
         version=version,
         data=data.facts,
         num_weights=sum(weight.numel() for weight in task.network.parameters()),
-        num_bytes=graph.model.ByteSize(),
+        num_bytes=sum(map(len, graph.files.values())),
         num_epochs=len(curve),
         verification=verification,
     )
@@ -142,11 +144,38 @@ def export(config: RunConfig, folders: Folders, *, folder: Path) -> None:
     )
 
 
-def _step_claims(graph: Graph, data: AnyData) -> dict[str, float]:
+@dataclass(frozen=True, slots=True)
+class _Proven:
+    graph: Graph | PairGraphs
+    verification: Mapping[str, float]
+    """The largest difference seen for every claim."""
+
+
+def _proven(task: AnyTask, data: AnyData) -> _Proven:
+    network = task.network
+    if isinstance(network, EncoderDecoder):
+        graphs = _pair_graphs(network)
+        return _Proven(graphs, verify_pairs(network, graphs))
+    graph = build_graph(network)
+    verification = verify(network, graph)
+    stepped = with_step(graph)
+    claims = _step_claims(stepped, task, data)
+    if not keeps_every_bit(claims):
+        return _Proven(graph, verification)
+    return _Proven(stepped, verification | claims)
+
+
+def _pair_graphs(network: EncoderDecoder) -> PairGraphs:
+    """Of weights that are rounded to what is kept of them: they are what is measured, too."""
+    halved(network)
+    return build_graphs(network)
+
+
+def _step_claims(graph: Graph, task: AnyTask, data: AnyData) -> dict[str, float]:
     """None of a graph of single steps that rounds too far apart: it is left out, like any that
     rounds apart at all. Large scores of a GRU may."""
     try:
-        return verify_step(_lowered(graph), values_of(meaning(data).input))
+        return verify_step(_lowered(graph), values_of(meaning(data, task.config).input))
     except VerificationError:
         return {}
 
@@ -165,7 +194,3 @@ def _trained(config: RunConfig, data: AnyData, folders: Folders) -> AnyTask:
     task = _untrained(config, data)
     load_kept(task, folders.run(config.name))
     return task
-
-
-def _runner(graph: Graph) -> Runner:
-    return Runner(graph.model.SerializeToString(), graph.spec)

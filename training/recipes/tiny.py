@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from training.config import DataConfig, ModelConfig, OptimConfig, RunConfig
+from training.config import DataConfig, ModelConfig, OptimConfig, RunConfig, SearchConfig
 
 
 def tiny_language() -> RunConfig:
@@ -41,6 +41,24 @@ def tiny_wishes_live() -> RunConfig:
     config = tiny_wishes()
     return replace(
         config, name="tiny-wishes-live", model=replace(config.model, bidirectional=False)
+    )
+
+
+def tiny_pairs() -> RunConfig:
+    return RunConfig(
+        name="tiny-pairs",
+        description="Generated sentences from German to English.",
+        data=DataConfig("generated-pairs", batch_size=20, source_tokens=100, target_tokens=100),
+        model=ModelConfig(
+            cell="gru",
+            hidden=32,
+            bidirectional=True,
+            embedding=24,
+            attention="multiplicative",
+            tied=True,
+        ),
+        optim=OptimConfig(learning_rate=2e-2, max_epochs=4),
+        search=SearchConfig(beam_width=3, length_penalty=0.6, max_tokens=20),
     )
 
 

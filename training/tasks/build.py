@@ -7,17 +7,20 @@ from training.config import RunConfig
 from training.data.anomalies import AnomalyData
 from training.data.build import AnyData
 from training.data.language import LanguageData
+from training.data.pairs import TextPairs
 from training.data.questions import LabelledTexts
 from training.data.signals import LabelledSignals, MeasuredSignals
 from training.data.tagging import TaggedSentences
 from training.data.timeseries import SeriesData
 from training.data.tokens import UNKNOWN_ID, spelling
+from training.nn.encoder_decoder import EncoderDecoder
 from training.nn.models import Forecaster, LanguageModel, SequenceClassifier
 from training.nn.signals import SignalNetwork
 from training.nn.tagger import Tagger
 from training.tasks.classification import Classification
 from training.tasks.forecasting import Forecasting
 from training.tasks.language_modeling import LanguageModeling
+from training.tasks.seq2seq import Seq2Seq
 from training.tasks.signals import SignalAnomaly, SignalClassification, SignalRegression
 from training.tasks.tagging import Tagging
 
@@ -26,6 +29,7 @@ AnyTask = (
     | Classification
     | Tagging
     | Forecasting
+    | Seq2Seq
     | SignalClassification
     | SignalRegression
     | SignalAnomaly
@@ -75,6 +79,13 @@ def build(config: RunConfig, data: AnyData) -> AnyTask:
                 config.model, signals.scaling, plain, paces=data.paces, name="score"
             )
             return SignalAnomaly(network, config)
+        case TextPairs():
+            network = EncoderDecoder(
+                config.model,
+                num_source_tokens=data.source_tokenizer.get_vocab_size(),
+                num_target_tokens=data.target_tokenizer.get_vocab_size(),
+            )
+            return Seq2Seq(network, config)
 
 
 def _spelling(config: RunConfig, data: LabelledTexts | TaggedSentences) -> Tensor | None:

@@ -32,6 +32,10 @@ class Task(lightning.LightningModule):
         """Means over the batch's targets; `VALIDATION_LOSS` chooses the epoch."""
         return {VALIDATION_LOSS: self.loss(batch)}
 
+    def num_targets(self, batch: Batch) -> int:
+        """What a batch's mean is the mean of."""
+        return batch.targets.numel()
+
     def on_train_epoch_start(self) -> None:
         """Dropout of an epoch is the same whether or not the run was killed before it."""
         torch.manual_seed(epoch_seed(self.config.seed, self.current_epoch) + self.global_rank)
@@ -56,7 +60,7 @@ class Task(lightning.LightningModule):
 
     def _log_mean(self, name: str, value: Tensor, batch: Batch) -> None:
         """Logged as the epoch's mean over targets, of all devices."""
-        targets = batch.targets.numel()
+        targets = self.num_targets(batch)
         self.log(name, value, on_epoch=True, on_step=False, batch_size=targets, sync_dist=True)
 
 

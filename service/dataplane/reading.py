@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from service.artifact.labels import softmax
 from service.artifact.manifest import (
     AnomalyOutput,
     ClassificationOutput,
@@ -19,8 +18,9 @@ from service.artifact.manifest import (
     TaggingOutput,
     TextInput,
 )
+from service.artifact.scores import softmax
 from service.dataplane.series import ReadSeries
-from service.dataplane.tagging import ReadTags, TagsRead, WordSteps, tagging_of
+from service.dataplane.tagging import WordSteps, tagging_of
 from service.dataplane.types import (
     Anomalies,
     Call,
@@ -116,10 +116,9 @@ def row_of(model: ServedModel, steps: NDArray[Any], state: SessionState, *, raw:
             inputs = state.context(steps)[:-1]
             continuation = Score(per_step, logits=logits, targets=steps, keep=raw)
             return Row(inputs, state.tensors, continuation)
-        case AnomalyOutput(score=score):
-            return Row(steps, state.tensors, ReadSeries(per_step, output=score, keep=raw))
-        case TaggingOutput(scores=scores):
-            return Row(np.asarray(steps), state.tensors, ReadTags(per_step, scores, raw=raw))
+        case AnomalyOutput(score=name) | TaggingOutput(scores=name):
+            reader = ReadSeries(per_step, output=name, keep=raw)
+            return Row(np.asarray(steps), state.tensors, reader)
         case ClassificationOutput(logits=logits):
             wanted = Wanted(logits, softmax)
         case ForecastingOutput(forecast=forecast):
@@ -180,8 +179,8 @@ def prediction_of(model: ServedModel, finished: Finished, steps: NDArray[Any]) -
             )
         case TaggingOutput() as output:
             assert model.text is not None, "a tagger has a tokenizer"
-            assert isinstance(finished, TagsRead), "its rows are read so"
-            answer = tagging_of(output, finished, steps, text=model.text)
+            assert finished.answer is not None, "it was wanted"
+            answer = tagging_of(output, finished.answer, steps, text=model.text)
         case Seq2SeqOutput():
             raise AssertionError(_REFUSED_AT_LOAD)
     return Prediction(answer, len(steps), finished.outputs)

@@ -1,16 +1,14 @@
-"""A tag for every step: what is kept while a sequence is read, and what is said of it."""
+"""A tag for every step, and for every word that the steps are pieces of."""
 
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from service.artifact.labels import softmax
 from service.artifact.manifest import TaggingOutput
+from service.artifact.scores import softmax
 from service.artifact.text import Text, Word, Words
 from service.dataplane.types import Classification, TaggedWord, Tagging
-from service.engine.continuations import Finished, Read
-from service.engine.row_output import RowOutput
 
 
 class WordSteps(np.ndarray[Any, np.dtype[np.int64]]):
@@ -28,37 +26,19 @@ class WordSteps(np.ndarray[Any, np.dtype[np.int64]]):
         return steps
 
 
-class TagsRead(Finished, frozen=True, kw_only=True):
-    """The end of a sequence of which every step has an answer."""
-
-    scores: NDArray[np.float32]
-    """`[steps, tags + intents]`"""
-
-
-class ReadTags(Read):
-    """Keeps every step's scores; other outputs only if they are asked for, by `raw`."""
-
-    def __init__(self, per_step: frozenset[str], scores: str, *, raw: bool) -> None:
-        super().__init__(per_step, keep=True)
-        self._scores = scores
-        self._raw = raw
-
-    def _keep(self, outputs: dict[str, NDArray[np.float32]]) -> None:
-        super()._keep(outputs if self._raw else {self._scores: outputs[self._scores]})
-
-    def _finish(self, row: RowOutput) -> Finished:
-        kept = self._whole_outputs()
-        assert kept is not None, "every step was kept"
-        outputs = kept if self._raw else None
-        return TagsRead(row, outputs=outputs, scores=kept[self._scores])
-
-
 def tagging_of(
-    output: TaggingOutput, read: TagsRead, steps: NDArray[np.int64], *, text: Text
+    output: TaggingOutput,
+    scores: NDArray[np.float32],
+    steps: NDArray[np.int64],
+    *,
+    text: Text,
 ) -> Tagging:
-    """The likeliest tag of every step; the intent that the last step tells."""
+    """The likeliest tag of every step; the intent that the last step tells.
+
+    `scores [steps, tags + intents]`, `steps [steps]`.
+    """
     num_tags = len(output.tags)
-    chances = softmax(read.scores[:, :num_tags])  # [steps, tags]
+    chances = softmax(scores[:, :num_tags])  # [steps, tags]
     tags = [output.tags[tag] for tag in chances.argmax(axis=1)]
     probabilities: list[float] = chances.max(axis=1).tolist()
     words = None
@@ -69,6 +49,6 @@ def tagging_of(
         ]
     intent = None
     if output.intents:
-        intent = Classification(output.intents, softmax(read.scores[-1, num_tags:]))
+        intent = Classification(output.intents, softmax(scores[-1, num_tags:]))
     tokens = [text.token(token) for token in steps.tolist()]
     return Tagging(tokens, tags, probabilities, words, intent)

@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from service.artifact.labels import log_softmax
+from service.artifact.scores import log_softmax
 from service.engine.row_output import RowOutput
 from service.engine.sequence import Advance
 from service.errors import InvalidInput, RecurError, StateNotFinite

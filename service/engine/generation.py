@@ -8,7 +8,7 @@ from typing import ClassVar, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from service.artifact.labels import log_softmax
+from service.artifact.scores import log_softmax
 from service.artifact.text import Text, TextStream
 from service.engine.continuations import finite_state, not_finite
 from service.engine.row_output import RowOutput

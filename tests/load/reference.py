@@ -9,7 +9,6 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from service.artifact.artifact import Artifact, load_artifact
-from service.artifact.labels import softmax
 from service.artifact.manifest import (
     AnomalyOutput,
     ClassificationOutput,
@@ -17,7 +16,9 @@ from service.artifact.manifest import (
     GraphSpec,
     LanguageModelingOutput,
     RegressionOutput,
+    TaggingOutput,
 )
+from service.artifact.scores import softmax
 from service.registry.form import choose_form
 from service.runtime.session import RuntimeConfig
 from tests.load.drive import Answer, Answers
@@ -60,7 +61,7 @@ class Reference:
         match self.manifest.output:
             case ForecastingOutput(forecast=name) | AnomalyOutput(score=name):
                 return name
-            case RegressionOutput(value=name):
+            case RegressionOutput(value=name) | TaggingOutput(scores=name):
                 return name
             case ClassificationOutput(logits=name) | LanguageModelingOutput(logits=name):
                 return name

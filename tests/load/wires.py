@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from service.artifact.labels import softmax
+from service.artifact.scores import softmax
 from tests.load.models import CHARACTERS
 from tests.load.websocket import masked, upgrade
 from tests.load.wire import Probabilities, Request, Tokens, compact, events, post_json, request

@@ -3,8 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from service.artifact.labels import log_softmax, softmax
 from service.artifact.manifest import Metric
+from service.artifact.scores import log_softmax, softmax
 from training.data.language import LanguageData
 from training.data.tokens import start_token
 from training.evaluation.evaluation import Evaluation, Picture

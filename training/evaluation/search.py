@@ -6,7 +6,7 @@ import numpy as np
 from torch import Tensor
 
 from service.artifact.beam import Beam, BeamParams, Ended
-from service.artifact.labels import likeliest_tokens
+from service.artifact.scores import likeliest_tokens
 from training.data.batches import pad
 from training.runner import Memory, PairRunner
 

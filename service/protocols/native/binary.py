@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from service.dataplane.types import (
     Anomalies,
+    Answer,
     Chunk,
     Classification,
     Feed,
@@ -241,9 +242,7 @@ def _ragged(row: Prediction) -> dict[str, NDArray[Any]]:
     return ragged
 
 
-def _classes(
-    answer: Classification | Forecast | Likelihood | Tagging,
-) -> Classification | None:
+def _classes(answer: Answer) -> Classification | None:
     """What is said of a sequence as one of some labels."""
     match answer:
         case Classification():

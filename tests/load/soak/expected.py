@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from service.artifact.labels import log_softmax, softmax
 from service.artifact.manifest import (
     AnomalyOutput,
     ClassificationOutput,
@@ -16,8 +15,10 @@ from service.artifact.manifest import (
     LanguageModelingOutput,
     NumericInput,
     RegressionOutput,
+    TaggingOutput,
     TextInput,
 )
+from service.artifact.scores import log_softmax, softmax
 from service.engine.generation import choice_seed
 from service.engine.sampling import uniform
 from tests.load.reference import NEAR, Precision, Reference, WrongAnswer
@@ -114,6 +115,9 @@ class Model:
                 return list(self._reference.run(inputs)[ends - 1].astype(np.float64))
             case AnomalyOutput():
                 return np.split(self._reference.run(inputs)[:, 0].astype(np.float64), ends[:-1])
+            case TaggingOutput(tags=tags):
+                chances = softmax(self._reference.run(inputs)[:, : len(tags)])
+                return np.split(chances.max(axis=1), ends[:-1])
 
     def _seen(self, prediction: Any) -> NDArray[np.float64]:
         match self.manifest.output:
@@ -127,6 +131,8 @@ class Model:
                 return np.array([prediction["value"]])
             case AnomalyOutput():
                 return np.array(prediction["scores"])
+            case TaggingOutput():
+                return np.array(prediction["tag_probabilities"])
 
     def _compare(self, seen: NDArray[np.float64], expected: NDArray[np.float64]) -> None:
         if seen.shape != expected.shape:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.artifact.beam import Beam, BeamParams, Candidate, Ended, Hypothesis
-from service.artifact.labels import likeliest_tokens
+from service.artifact.scores import likeliest_tokens
 
 END, A, B = 0, 1, 2
 TOKENS = (END, A, B)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.artifact.labels import log_softmax
+from service.artifact.scores import log_softmax
 from service.dataplane.types import Classification, DataPlaneLimits, Prediction
 from service.errors import (
     DeadlineExceeded,

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from service.artifact.labels import log_softmax
+from service.artifact.scores import log_softmax
 from tests.training.export.test_graph import language_model
 from training.evaluation.forecasting import last_rows_repeated
 from training.evaluation.language import bigram_nats, surprise, unigram_nats

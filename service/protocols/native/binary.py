@@ -249,7 +249,7 @@ def _classes(answer: Answer) -> Classification | None:
             return answer
         case Tagging():
             return answer.intent
-        case Forecast() | Likelihood():
+        case _:
             return None
 
 

@@ -46,8 +46,12 @@ def upgrade(path: str) -> bytes:
 def masked(content: bytes, opcode: int = _TEXT) -> bytes:
     """A client's whole frame (section 5.2)."""
     size = len(content)
-    assert size < 1 << 16, "a small frame"
-    length = bytes([_MASKED | size]) if size < 126 else bytes([_MASKED | 126]) + size.to_bytes(2)
+    if size < 126:
+        length = bytes([_MASKED | size])
+    elif size < 1 << 16:
+        length = bytes([_MASKED | 126]) + size.to_bytes(2)
+    else:
+        length = bytes([_MASKED | 127]) + size.to_bytes(8)
     mask = (_KEY * (size // 4 + 1))[:size]
     hidden = int.from_bytes(content) ^ int.from_bytes(mask)
     return bytes([_FINAL | opcode]) + length + _KEY + hidden.to_bytes(size)

@@ -138,7 +138,7 @@ def test_another_seed_gives_another_model(tmp_path: Path):
     again = train(config, Folders(runs=tmp_path / "again"))
     other = train(replace(config, seed=1), Folders(runs=tmp_path / "other"))
     assert_same(weights(first), weights(again))
-    assert not torch.equal(first.network.embedding.weight, other.network.embedding.weight)
+    assert not torch.equal(first.network.embedding.own.weight, other.network.embedding.own.weight)
 
 
 @pytest.mark.slow

@@ -23,8 +23,8 @@ from service.sessions.store.memory import MemoryStore
 from service.settings import Settings
 from service.telemetry.lag import watch_lag
 from service.telemetry.metrics import Metrics
+from service.telemetry.processes import FrontProcesses
 from service.telemetry.requests import LocalTelemetry
-from service.telemetry.tally import Spread
 
 _log = structlog.get_logger(__name__)
 _SWEEP_SECONDS = 2.0
@@ -41,8 +41,7 @@ class Service:
     verbs: InProcess
     telemetry: LocalTelemetry
     health: Health
-    lag: Spread
-    """Of the event loop, in seconds."""
+    metrics: Metrics
     grace_seconds: float
     failed: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the service cannot go on; the log says why."""
@@ -51,7 +50,11 @@ class Service:
 
     @asynccontextmanager
     async def running(self, _: object = None) -> AsyncGenerator[None]:
-        works = (self._load_models(), self._sweep(), watch_lag(self.lag))
+        works = (
+            self._load_models(),
+            self._sweep(),
+            watch_lag(self.metrics.event_loop_lag_seconds.labels()),
+        )
         tasks = [asyncio.create_task(work) for work in works]
         for task in tasks:
             task.add_done_callback(self._give_up_on_failure)
@@ -128,7 +131,7 @@ def build(settings: Settings) -> Service:
         InProcess(DataPlane(registry, sessions, limits=settings.limits(), metrics=metrics)),
         LocalTelemetry(metrics),
         Health(registry.readiness),
-        metrics.event_loop_lag_seconds.labels(),
+        metrics,
         settings.grace_seconds,
     )
     if not settings.tenant_keys():
@@ -183,4 +186,5 @@ def front_processes(service: Service, settings: Settings) -> Fronts:
         on_failure=service.failed.set,
     )
     service.on_change = fronts.announce
+    FrontProcesses(lambda: fronts.pids, registry=service.metrics.registry)
     return fronts

@@ -1,7 +1,7 @@
 """Admits one model's work, spreads it over the workers, and brings what they make to the loop.
 
 Threads and asyncio meet here only, at two points: sequences go in through a worker's queue, and
-after each step one `call_soon_threadsafe` hands all its items to their collectors.
+all items of a step go to their collectors by one `call_soon_threadsafe`.
 """
 
 import asyncio

@@ -51,6 +51,11 @@ class Fronts:
         self._reserved: socket.socket | None = None
         self._ending = False
 
+    @property
+    def pids(self) -> list[int]:
+        """Of those that run."""
+        return [front.process.pid for front in self._fronts]
+
     async def start(self) -> None:
         """Raises OSError where the address cannot be had."""
         self._reserved = _reserve(self._address)

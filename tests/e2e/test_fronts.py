@@ -43,6 +43,8 @@ def test_every_front_knows_every_session_and_all_measurements(models: Path, tmp_
         text = httpx.get(f"{server.url}/metrics").text
     counted = 'recur_requests_total{model="running-total",outcome="ok",protocol="native"} 31.0'
     assert counted in text
+    for front in range(3):
+        assert f'recur_front_process_resident_memory_bytes{{front="{front}"}}' in text
 
 
 def test_a_front_that_dies_is_started_anew_and_costs_no_session(

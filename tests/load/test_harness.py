@@ -152,7 +152,7 @@ async def test_a_socket_speaks_with_a_server_that_others_wrote():
         socket.close()
 
 
-@pytest.mark.parametrize("length", [0, 5, 125, 126, 1000])
+@pytest.mark.parametrize("length", [0, 5, 125, 126, 1000, 65_535, 65_536])
 def test_a_masked_frame_unmasks_to_what_it_was_made_of(length: int):
     content = bytes(i % 251 for i in range(length))
     data = websocket.masked(content)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.artifact.artifact import Artifact
-from service.artifact.manifest import EncoderSpec, GraphSpec, StateSpec
+from service.artifact.graphs import EncoderSpec, GraphSpec, StateSpec
 
 # It would tell its maker of its use, from a thread that it starts when it is imported.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")

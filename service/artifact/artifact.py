@@ -17,14 +17,12 @@ from numpy.typing import NDArray
 from onnx.external_data_helper import uses_external_data
 from pydantic import ValidationError
 
+from service.artifact.graphs import EncoderSpec, GraphSpec, TensorSpec
 from service.artifact.manifest import (
     FORMAT_VERSION,
     MANIFEST_FILE,
-    EncoderSpec,
-    GraphSpec,
     Manifest,
     Seq2SeqOutput,
-    TensorSpec,
     TextInput,
 )
 from service.artifact.text import Text

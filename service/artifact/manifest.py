@@ -1,15 +1,11 @@
-"""The manifest: whatever the service knows about a model is in this one value.
-
-Conventions: data tensors are batch first, `[batch, time, ...]`; state tensors are
-`[layers, batch, hidden]`. A tensor's shape is written with symbols for what varies (`"batch"`,
-`"time"`) and numbers for what does not.
-"""
+"""The manifest: whatever the service knows about a model is in this one value."""
 
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from service.artifact.graphs import Dimension, EncoderSpec, FileName, GraphSpec, Part
 from service.artifact.scaling import Scaling
 
 FORMAT_VERSION = 1
@@ -18,18 +14,8 @@ MANIFEST_FILE = "manifest.json"
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
 """A model's name: it is a folder, a part of URLs, and a metric label."""
 
-FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$")]
-"""A plain file name: no separators, so that no path can leave the artifact's folder."""
-
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 """sha256 in lower-case hexadecimal."""
-
-Dimension = Literal["batch", "time", "source_time"] | Annotated[int, Field(ge=1)]
-DType = Literal["float32", "int64", "int32"]
-
-
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Task(StrEnum):
@@ -44,128 +30,7 @@ class Task(StrEnum):
     TAGGING = "tagging"
 
 
-class TensorSpec(_Model):
-    """One input or output of a graph, e.g. `logits float32 [batch, time, 65]`."""
-
-    name: str
-    dtype: DType
-    shape: tuple[Dimension, ...]
-
-    @property
-    def per_step(self) -> bool:
-        """Whether the tensor has a time axis: one value for every step."""
-        return "time" in self.shape
-
-
-class StateSpec(_Model):
-    """One tensor of the recurrent state: the output that becomes the next call's input."""
-
-    input: str
-    output: str
-    dtype: Literal["float32"] = "float32"
-    shape: tuple[Dimension, ...]
-    batch_axis: Annotated[int, Field(ge=0)]
-
-    @model_validator(mode="after")
-    def _batch_axis_is_the_only_symbol(self) -> "StateSpec":
-        symbols = [axis for axis, dimension in enumerate(self.shape) if isinstance(dimension, str)]
-        if symbols != [self.batch_axis] or self.shape[self.batch_axis] != "batch":
-            raise ValueError(
-                f"state {self.input}: axis {self.batch_axis}, and no other, must be 'batch'"
-            )
-        return self
-
-    @property
-    def row_shape(self) -> tuple[int, ...]:
-        """The shape of one row's state: the tensor's shape without its batch axis."""
-        return tuple(d for d in self.shape if isinstance(d, int))
-
-
-class MemorySpec(_Model):
-    """What a decoder may look back at: the encoder's outputs, the same at every step of a row."""
-
-    name: str = "memory"
-    """Input `float32 [batch, source_time, features]`."""
-    lengths: str = "memory_lengths"
-    """Input `int32 [batch]`: valid steps of the source."""
-    features: Annotated[int, Field(ge=1)]
-
-
-class GraphSpec(_Model):
-    """A network as ONNX. `lengths` names its int32 `[batch]` input of valid steps in each row."""
-
-    file: FileName
-    """Chunks of any length."""
-    step_file: FileName | None = None
-    """The same network for exactly one step: time is 1 in every shape, and `lengths` is absent."""
-    inputs: tuple[TensorSpec, ...] = Field(min_length=1, max_length=1)
-    lengths: str
-    outputs: tuple[TensorSpec, ...] = Field(min_length=1)
-    state: tuple[StateSpec, ...] = ()
-    memory: MemorySpec | None = None
-    """Of a decoder that looks back."""
-
-    @property
-    def input(self) -> TensorSpec:
-        """The tensor of data: token ids `[batch, time]` or numbers `[batch, time, features]`."""
-        return self.inputs[0]
-
-    @model_validator(mode="after")
-    def _names_are_unique(self) -> "GraphSpec":
-        fed = [*(s.name for s in self.inputs), self.lengths, *(s.input for s in self.state)]
-        fed += [self.memory.name, self.memory.lengths] if self.memory else []
-        given = [*(s.name for s in self.outputs), *(s.output for s in self.state)]
-        for names in (fed, given):
-            if twice := sorted({name for name in names if names.count(name) > 1}):
-                raise ValueError(f"named twice: {', '.join(twice)}")
-        return self
-
-    @model_validator(mode="after")
-    def _steps_go_from_state_to_state(self) -> "GraphSpec":
-        if self.step_file is not None and not self.state:
-            raise ValueError("step_file: a graph without state has no single steps")
-        if self.step_file == self.file:
-            raise ValueError("step_file: is the file of the whole graph")
-        return self
-
-    @property
-    def files(self) -> tuple[str, ...]:
-        return (self.file,) if self.step_file is None else (self.file, self.step_file)
-
-    @model_validator(mode="after")
-    def _data_axes_come_first(self) -> "GraphSpec":
-        for spec in self.inputs:
-            if spec.shape[:2] != ("batch", "time"):
-                raise ValueError(f"input {spec.name}: the shape must start with batch, time")
-        for spec in self.outputs:
-            if spec.shape[:1] != ("batch",) or "time" in spec.shape[2:]:
-                raise ValueError(f"output {spec.name}: the shape must be batch, [time,] numbers")
-        return self
-
-
-class EncoderSpec(_Model):
-    """The network that reads a whole source once and gives the decoder what it begins with."""
-
-    file: FileName = "encoder.onnx"
-    input: TensorSpec
-    """Token ids of the source, `[batch, time]`."""
-    lengths: str
-    """Input `int32 [batch]`."""
-    memory: TensorSpec
-    """Output `[batch, time, features]`."""
-    state: tuple[str, ...] = Field(min_length=1)
-    """Outputs that are the decoder's first state, in the order and of the shapes of its own."""
-
-    @model_validator(mode="after")
-    def _tensors_are_batch_and_time(self) -> "EncoderSpec":
-        if self.input.shape != ("batch", "time"):
-            raise ValueError(f"input {self.input.name}: the shape must be batch, time")
-        if self.memory.shape[:2] != ("batch", "time") or len(self.memory.shape) != 3:
-            raise ValueError(f"memory {self.memory.name}: the shape must be batch, time, features")
-        return self
-
-
-class TextInput(_Model):
+class TextInput(Part):
     """A sequence is text, or token ids of the tokenizer in `tokenizer`."""
 
     kind: Literal["text"] = "text"
@@ -173,7 +38,7 @@ class TextInput(_Model):
     num_tokens: Annotated[int, Field(ge=1)]
 
 
-class NumericInput(_Model):
+class NumericInput(Part):
     """A sequence is rows of numbers, one column a feature, in the units the user knows.
 
     `scaling` is recorded so that scaled metrics can be computed again; the graph applies it.
@@ -188,7 +53,7 @@ class NumericInput(_Model):
 Input = Annotated[TextInput | NumericInput, Field(discriminator="kind")]
 
 
-class ClassificationOutput(_Model):
+class ClassificationOutput(Part):
     """`logits [batch, classes]`; if causal `[batch, time, classes]`, where the last step counts."""
 
     task: Literal[Task.CLASSIFICATION] = Task.CLASSIFICATION
@@ -196,7 +61,7 @@ class ClassificationOutput(_Model):
     labels: tuple[str, ...] = Field(min_length=2)
 
 
-class ForecastingOutput(_Model):
+class ForecastingOutput(Part):
     """`forecast [batch, time, horizon, targets]`: at every step, the `horizon` steps after it."""
 
     task: Literal[Task.FORECASTING] = Task.FORECASTING
@@ -207,7 +72,7 @@ class ForecastingOutput(_Model):
     step_seconds: float | None = None
 
 
-class AnomalyOutput(_Model):
+class AnomalyOutput(Part):
     """`score [batch, time, 1]`: at every step, how odd it is; an anomaly above the threshold."""
 
     task: Literal[Task.ANOMALY] = Task.ANOMALY
@@ -215,7 +80,7 @@ class AnomalyOutput(_Model):
     threshold: float
 
 
-class RegressionOutput(_Model):
+class RegressionOutput(Part):
     """`value [batch, time, 1]`: the number that is asked for at every step; the last counts."""
 
     task: Literal[Task.REGRESSION] = Task.REGRESSION
@@ -224,7 +89,7 @@ class RegressionOutput(_Model):
     unit: str = ""
 
 
-class SamplingDefaults(_Model):
+class SamplingDefaults(Part):
     """What generation uses where a request is silent."""
 
     temperature: Annotated[float, Field(ge=0)] = 1.0
@@ -233,7 +98,7 @@ class SamplingDefaults(_Model):
     max_tokens: Annotated[int, Field(ge=1)] = 256
 
 
-class LanguageModelingOutput(_Model):
+class LanguageModelingOutput(Part):
     """`logits [batch, time, tokens]`: at every step, the token after it."""
 
     task: Literal[Task.LANGUAGE_MODELING] = Task.LANGUAGE_MODELING
@@ -244,7 +109,7 @@ class LanguageModelingOutput(_Model):
     sampling: SamplingDefaults = SamplingDefaults()
 
 
-class TaggingOutput(_Model):
+class TaggingOutput(Part):
     """`scores [batch, time, tags + intents]`: at every step those of its tag, then the intent's.
 
     The intent, where there is one, is the whole sequence's; of a causal model, what it makes of
@@ -257,7 +122,7 @@ class TaggingOutput(_Model):
     intents: tuple[str, ...] = ()
 
 
-class SearchDefaults(_Model):
+class SearchDefaults(Part):
     """What decoding uses where a request is silent."""
 
     beam_width: Annotated[int, Field(ge=1)] = 1
@@ -265,7 +130,7 @@ class SearchDefaults(_Model):
     max_tokens: Annotated[int, Field(ge=1)] = 100
 
 
-class Seq2SeqOutput(_Model):
+class Seq2SeqOutput(Part):
     """`logits [batch, time, tokens]`: of the target's token after each, given the source."""
 
     task: Literal[Task.SEQ2SEQ] = Task.SEQ2SEQ
@@ -297,12 +162,12 @@ Output = Annotated[
 ]
 
 
-class Limits(_Model):
+class Limits(Part):
     max_steps: Annotated[int, Field(ge=1)] = 100_000
     """Longest sequence that the model takes; the service's own limit may be lower."""
 
 
-class Probe(_Model):
+class Probe(Part):
     """Inputs and the outputs seen at export, replayed at load."""
 
     file: FileName = "probe.npz"
@@ -310,7 +175,7 @@ class Probe(_Model):
     """Largest `|seen - expected| / max(1, |expected|)`: processors round differently."""
 
 
-class Int8(_Model):
+class Int8(Part):
     """The network with integer weights, for processors that multiply them fast.
 
     Its tensors are those of the other graph, so that a session's state is the same on both.
@@ -324,7 +189,7 @@ class Int8(_Model):
         return (*self.graph.files, self.probe.file)
 
 
-class Metric(_Model):
+class Metric(Part):
     """A measured figure beside what it must be compared with."""
 
     name: str
@@ -336,7 +201,7 @@ class Metric(_Model):
     lower_is_better: bool = False
 
 
-class Provenance(_Model):
+class Provenance(Part):
     """Where the artifact comes from, enough to make it again."""
 
     recipe: str
@@ -344,12 +209,12 @@ class Provenance(_Model):
     created: str
     data: str
     metrics: tuple[Metric, ...] = ()
-    verification: dict[str, float] = {}
+    verification: dict[str, float] = Field(default_factory=dict[str, float])
     """Largest differences that `verify` saw, by claim; 0.0 is bit for bit."""
-    versions: dict[str, str] = {}
+    versions: dict[str, str] = Field(default_factory=dict[str, str])
 
 
-class Manifest(_Model):
+class Manifest(Part):
     """A model, as the service sees it."""
 
     format_version: Literal[1] = FORMAT_VERSION

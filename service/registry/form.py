@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.artifact.artifact import Artifact, ProbeData
-from service.artifact.manifest import GraphSpec, Probe
+from service.artifact.graphs import GraphSpec
+from service.artifact.manifest import Probe
 from service.errors import ArtifactError
 from service.runtime.base import Runtime, State, StepInput, host_state
 from service.runtime.processor import int8_is_fast

@@ -5,7 +5,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from service.artifact.manifest import GraphSpec
+from service.artifact.graphs import GraphSpec
 from service.runtime.base import StepInput, StepOutput, host_state
 from service.runtime.session import ort
 

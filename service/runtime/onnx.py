@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from service.artifact.manifest import GraphSpec
+from service.artifact.graphs import GraphSpec
 from service.errors import ModelFailed
 from service.runtime.base import State, StepInput, StepOutput
 from service.runtime.device import DeviceGraph

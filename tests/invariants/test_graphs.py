@@ -9,7 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from service.artifact.artifact import read_manifest
-from service.artifact.manifest import GraphSpec, Manifest, TextInput
+from service.artifact.graphs import GraphSpec
+from service.artifact.manifest import Manifest, TextInput
 from tests.invariants.test_models import MODELS_DIR, PUBLISHED
 from training.runner import Array, Ran, Runner
 

@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 import torch
 
-from service.artifact.manifest import GraphSpec
+from service.artifact.graphs import GraphSpec
 from tests.load.graphs import microseconds
 from tests.load.report import conditions_now
 from training.config import Cell

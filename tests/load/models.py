@@ -15,15 +15,13 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Split, WhitespaceSplit
 
 from service.artifact.artifact import ProbeData, digest, dump_probe, save_artifact
+from service.artifact.graphs import GraphSpec, StateSpec, TensorSpec
 from service.artifact.manifest import (
     ClassificationOutput,
-    GraphSpec,
     LanguageModelingOutput,
     Manifest,
     Provenance,
-    StateSpec,
     Task,
-    TensorSpec,
     TextInput,
 )
 from training.export.draft import Draft

@@ -9,11 +9,11 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from service.artifact.artifact import Artifact, load_artifact
+from service.artifact.graphs import GraphSpec
 from service.artifact.manifest import (
     AnomalyOutput,
     ClassificationOutput,
     ForecastingOutput,
-    GraphSpec,
     LanguageModelingOutput,
     RegressionOutput,
     TaggingOutput,

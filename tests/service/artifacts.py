@@ -17,20 +17,18 @@ from onnx import TensorProto, helper, numpy_helper
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 from service.artifact.artifact import ProbeData, digest, dump_probe, save_artifact
+from service.artifact.graphs import GraphSpec, StateSpec, TensorSpec
 from service.artifact.manifest import (
     ClassificationOutput,
     ForecastingOutput,
-    GraphSpec,
     LanguageModelingOutput,
     Limits,
     Manifest,
     NumericInput,
     Provenance,
     SamplingDefaults,
-    StateSpec,
     TaggingOutput,
     Task,
-    TensorSpec,
     TextInput,
 )
 

@@ -10,13 +10,7 @@ import onnx
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from service.artifact.manifest import (
-    EncoderSpec,
-    GraphSpec,
-    MemorySpec,
-    StateSpec,
-    TensorSpec,
-)
+from service.artifact.graphs import EncoderSpec, GraphSpec, MemorySpec, StateSpec, TensorSpec
 from training.export.attention import ATTENTION, Memory, add_attention
 from training.export.draft import Declared, Draft
 from training.export.graph import serialized

@@ -12,7 +12,7 @@ import onnx
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from service.artifact.manifest import GraphSpec, StateSpec, TensorSpec
+from service.artifact.graphs import GraphSpec, StateSpec, TensorSpec
 from training.export.draft import Draft
 from training.export.lowering.rewriting import LoweringError
 from training.export.lowering.step import STEP_FILE, step_graph

@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 import onnx
 
 from service.artifact.artifact import Artifact, ProbeData, digest, dump_probe
-from service.artifact.manifest import GraphSpec, Int8, Manifest, Metric, Probe
+from service.artifact.graphs import GraphSpec
+from service.artifact.manifest import Int8, Manifest, Metric, Probe
 from training.export.claims import Values, difference
 from training.export.lowering.integer import (
     INT8_FILE,

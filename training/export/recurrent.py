@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from service.artifact.manifest import GraphSpec, StateSpec, TensorSpec
+from service.artifact.graphs import GraphSpec, StateSpec, TensorSpec
 from training.export.draft import Draft
 from training.export.lengths import LENGTHS, add_valid
 from training.export.scanned import Side, add_scanned

@@ -3,7 +3,7 @@
 import numpy as np
 from torch import Tensor
 
-from service.artifact.manifest import GraphSpec, StateSpec, TensorSpec
+from service.artifact.graphs import GraphSpec, StateSpec, TensorSpec
 from training.export.baseline import add_baseline, add_last_row
 from training.export.draft import Draft
 from training.export.graph import Graph

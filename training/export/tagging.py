@@ -4,7 +4,7 @@ import numpy as np
 from onnx import TensorProto
 from torch import nn
 
-from service.artifact.manifest import GraphSpec, TensorSpec
+from service.artifact.graphs import GraphSpec, TensorSpec
 from training.export.draft import Draft
 from training.export.lengths import LENGTHS, add_valid
 from training.export.recurrent import MODEL_FILE, add_layers, add_stack, state_specs

@@ -10,7 +10,7 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from service.artifact.manifest import GraphSpec, TensorSpec
+from service.artifact.graphs import GraphSpec, TensorSpec
 from training.export.draft import Draft, graph_inputs, graph_outputs
 from training.export.recurrent import LENGTHS, MODEL_FILE, add_layers
 from training.nn.attention import valid_steps

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from service.artifact.manifest import GraphSpec, Input, NumericInput, TextInput
+from service.artifact.graphs import GraphSpec
+from service.artifact.manifest import Input, NumericInput, TextInput
 from training.export.claims import (
     ALONE_EQUALS_COMPANY,
     CHUNKS_EQUAL_WHOLE,

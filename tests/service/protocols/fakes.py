@@ -8,15 +8,13 @@ from functools import cache
 import numpy as np
 from msgspec.structs import replace
 
+from service.artifact.graphs import GraphSpec, StateSpec, TensorSpec
 from service.artifact.manifest import (
     ForecastingOutput,
-    GraphSpec,
     Manifest,
     NumericInput,
     Provenance,
-    StateSpec,
     Task,
-    TensorSpec,
 )
 from service.dataplane.plane import DataPlane
 from service.dataplane.types import (

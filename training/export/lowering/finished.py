@@ -13,7 +13,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
-from service.artifact.manifest import GraphSpec
+from service.artifact.graphs import GraphSpec
 
 Operator = Literal["LSTM", "GRU", "RNN"]
 _OPERATORS = ("LSTM", "GRU", "RNN")

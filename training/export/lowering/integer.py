@@ -12,7 +12,7 @@ from functools import partial
 import numpy as np
 import onnx
 
-from service.artifact.manifest import GraphSpec
+from service.artifact.graphs import GraphSpec
 from training.export.draft import Draft
 from training.export.lengths import add_turned, add_valid
 from training.export.lowering.arithmetic import add_head

@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
-from service.artifact.manifest import GraphSpec, TensorSpec
+from service.artifact.graphs import GraphSpec, TensorSpec
 from training.export.draft import Draft
 from training.export.lowering.finished import Cell, Finished, Layer, Loop, Weights, identity
 from training.export.lowering.gates import Sums, add_gates, parts

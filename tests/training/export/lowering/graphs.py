@@ -4,7 +4,7 @@ import numpy as np
 import onnx
 import torch
 
-from service.artifact.manifest import GraphSpec
+from service.artifact.graphs import GraphSpec
 from training.config import Cell
 from training.export.draft import Draft
 from training.export.graph import Graph, build_graph

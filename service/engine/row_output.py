@@ -5,6 +5,8 @@ hardly more than one on a single row.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,39 +17,18 @@ from service.runtime.base import StepOutput as Given
 from service.runtime.state import is_finite
 
 
+@dataclass(frozen=True, eq=False)
 class BatchOutput:
     """Of a whole batch. Its arrays are never written to again."""
 
-    __slots__ = (
-        "_finite",
-        "_made",
-        "_rows_of_state",
-        "_state",
-        "_state_finite",
-        "batch_axes",
-        "given",
-        "lengths",
-        "per_step",
-    )
-
-    def __init__(
-        self,
-        given: Given,
-        lengths: NDArray[np.int32],
-        per_step: frozenset[str],
-        batch_axes: tuple[int, ...],
-    ) -> None:
-        """`lengths [batch]`: the steps that each row took; `per_step`: the outputs that have a
-        time axis; `batch_axes`: of the state's arrays."""
-        self.given = given
-        self.lengths = lengths
-        self.per_step = per_step
-        self.batch_axes = batch_axes
-        self._made: dict[object, NDArray[Any]] = {}
-        self._state: State | None = None
-        self._rows_of_state: State | None = None
-        self._finite: bool | None = None
-        self._state_finite: bool | None = None
+    given: Given
+    lengths: NDArray[np.int32]
+    """`[batch]`: the steps that each row took."""
+    per_step: frozenset[str]
+    """The outputs that have a time axis."""
+    batch_axes: tuple[int, ...]
+    """Of the state's arrays."""
+    _made: dict[object, NDArray[Any]] = field(default_factory=dict[object, NDArray[Any]])
 
     def last(self, name: str) -> NDArray[np.float32]:
         """An output at each row's last step, `[batch, ...]`."""
@@ -64,33 +45,25 @@ class BatchOutput:
             made = self._made[key] = make(self.last(name))
         return made
 
-    @property
+    @cached_property
     def state(self) -> State:
         """In the host's memory."""
-        if self._state is None:
-            self._state = host_state(self.given.state)
-        return self._state
+        return host_state(self.given.state)
 
-    @property
+    @cached_property
     def rows_of_state(self) -> State:
         """The state's arrays, each with the rows on its first axis; views."""
-        if self._rows_of_state is None:
-            axes = self.batch_axes
-            self._rows_of_state = tuple(map(np.moveaxis, self.state, axes, [0] * len(axes)))
-        return self._rows_of_state
+        axes = self.batch_axes
+        return tuple(map(np.moveaxis, self.state, axes, [0] * len(axes)))
 
-    @property
+    @cached_property
     def all_finite(self) -> bool:
         """Whether all outputs are, padding included."""
-        if self._finite is None:
-            self._finite = is_finite(self.given.outputs.values())
-        return self._finite
+        return is_finite(self.given.outputs.values())
 
-    @property
+    @cached_property
     def all_states_finite(self) -> bool:
-        if self._state_finite is None:
-            self._state_finite = is_finite(self.state)
-        return self._state_finite
+        return is_finite(self.state)
 
 
 class RowOutput(NamedTuple):

@@ -64,10 +64,7 @@ class Edge:
             if exchange.status is not None:
                 raise  # the server then breaks the connection: the client must not take it as whole
             _log.exception("request failed")
-            error = InternalError(
-                "the server failed; its log has the details under this request's id",
-                details={"request_id": exchange.request_id},
-            )
+            error = InternalError.of_request(exchange.request_id)
             await error_reply(error).write(exchange)
         finally:
             self._record(exchange)

@@ -1,7 +1,7 @@
 """Domain error to HTTP: one table of statuses, one shape of body, the headers each one needs."""
 
 import math
-from typing import Any
+from typing import Any, Self
 
 from service import errors
 from service.errors import RecurError
@@ -35,6 +35,13 @@ class InternalError(RecurError):
     """Something broke that nobody foresaw: the log has the traceback, the client has the id."""
 
     code = "internal_error"
+
+    @classmethod
+    def of_request(cls, request_id: str) -> Self:
+        return cls(
+            "the server failed; its log has the details under this request's id",
+            details={"request_id": request_id},
+        )
 
 
 STATUS: dict[type[RecurError], int] = {

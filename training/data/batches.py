@@ -99,6 +99,11 @@ def length_buckets(lengths: Sequence[int], batch_size: int, *, seed: int) -> lis
     return batches
 
 
+def in_order(places: Sequence[int], size: int) -> list[Sequence[int]]:
+    """`places` cut into batches as they stand; the last one may be smaller."""
+    return [places[start : start + size] for start in range(0, len(places), size)]
+
+
 def share(batches: Sequence[list[int]], shard: Shard) -> list[list[int]]:
     """The shard's batches; the first few are dealt again so that all shards get as many."""
     each = -(-len(batches) // shard.count)

@@ -8,7 +8,16 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from training.config import DataConfig
-from training.data.batches import Batch, DataFacts, Shard, epoch_seed, length_buckets, pad, share
+from training.data.batches import (
+    Batch,
+    DataFacts,
+    Shard,
+    epoch_seed,
+    in_order,
+    length_buckets,
+    pad,
+    share,
+)
 from training.data.tokens import END_ID, START_ID, encode, reading_tokenizer, writing_tokenizer
 
 
@@ -64,10 +73,7 @@ class TextPairs:
 
     def validation(self) -> list[Batch]:
         order = sorted(range(len(self.held_out.items)), key=lambda i: len(self.held_out.targets[i]))
-        size = self.config.batch_size
-        return [
-            self.held_out.batch(order[start : start + size]) for start in range(0, len(order), size)
-        ]
+        return [self.held_out.batch(items) for items in in_order(order, self.config.batch_size)]
 
 
 def split_pairs(

@@ -14,6 +14,7 @@ from training.data.batches import (
     DataFacts,
     Shard,
     epoch_seed,
+    in_order,
     length_buckets,
     pad,
     share,
@@ -86,12 +87,8 @@ class LabelledTexts:
         return [self._batch(self.learned, items) for items in share(batches, shard)]
 
     def validation(self) -> list[Batch]:
-        size = self.config.batch_size
-        count = len(self.held_out.ids)
-        return [
-            self._batch(self.held_out, range(start, min(start + size, count)))
-            for start in range(0, count, size)
-        ]
+        places = in_order(range(len(self.held_out.ids)), self.config.batch_size)
+        return [self._batch(self.held_out, items) for items in places]
 
     def _batch(self, texts: Texts, places: Sequence[int]) -> Batch:
         rows = [texts.ids[place] for place in places]

@@ -20,6 +20,7 @@ from training.data.batches import (
     DataFacts,
     Shard,
     epoch_seed,
+    in_order,
     length_buckets,
     pad,
     share,
@@ -142,17 +143,14 @@ def batch_of(rows: Sequence[Tensor], targets: Sequence[Tensor]) -> Batch:
 
 
 def batches_in_order(items: Items, size: int) -> "_Batches":
-    places = [
-        list(range(start, min(start + size, len(items)))) for start in range(0, len(items), size)
-    ]
-    return _Batches(items, places, None, 0)
+    return _Batches(items, in_order(range(len(items)), size), None, 0)
 
 
 class _Batches(Sequence[Batch]):
     """Made when they are asked for: a padded epoch may be larger than its items."""
 
     def __init__(
-        self, items: Items, places: Sequence[list[int]], augment: Augment | None, seed: int
+        self, items: Items, places: Sequence[Sequence[int]], augment: Augment | None, seed: int
     ) -> None:
         self._items = items
         self._places = places

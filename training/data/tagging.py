@@ -18,6 +18,7 @@ from training.data.batches import (
     DataFacts,
     Shard,
     epoch_seed,
+    in_order,
     length_buckets,
     pad,
     share,
@@ -109,11 +110,8 @@ class TaggedSentences:
         return [self._batch(self.learned, items) for items in share(batches, shard)]
 
     def validation(self) -> list[Batch]:
-        size, count = self.config.batch_size, len(self.held_out.ids)
-        return [
-            self._batch(self.held_out, range(start, min(start + size, count)))
-            for start in range(0, count, size)
-        ]
+        places = in_order(range(len(self.held_out.ids)), self.config.batch_size)
+        return [self._batch(self.held_out, items) for items in places]
 
     def _batch(self, sentences: Sentences, places: Sequence[int]) -> Batch:
         rows = [sentences.ids[place] for place in places]

@@ -56,7 +56,7 @@ async def stream_session(front: Front, scope: Scope, receive: Receive, send: Sen
             return
         except Exception:  # noqa: BLE001 - the edge of the process: the client must hear of it
             _log.exception("handshake failed")
-            await _refuse(handshake, send, _internal_error(handshake.request_id))
+            await _refuse(handshake, send, InternalError.of_request(handshake.request_id))
             return
         await send({"type": "websocket.accept", "headers": [handshake.id_header]})
         config = front.config
@@ -179,7 +179,7 @@ class _Socket:
             return _Answered(_error(error.kept()), error.code, _close_code(error))
         except Exception:  # noqa: BLE001 - the edge of the process: the client must hear of it
             _log.exception("frame failed", session_id=self._session_id)
-            error = _internal_error(self._request_id)
+            error = InternalError.of_request(self._request_id)
             return _Answered(_error(error), error.code)
 
     async def _step(self, frame: Frame) -> Message:
@@ -214,13 +214,6 @@ def _close_code(error: RecurError) -> int | None:
             return GOING_AWAY
         case _:
             return None
-
-
-def _internal_error(request_id: str) -> InternalError:
-    return InternalError(
-        "the server failed; its log has the details under this request's id",
-        details={"request_id": request_id},
-    )
 
 
 def _error(error: RecurError) -> Message:

@@ -73,7 +73,7 @@ def random_rows(
     lengths = draw.integers(1, steps + 1, rows).astype(np.int32)
     lengths[0] = steps
     inputs = values(draw, (rows, steps))
-    inputs[_valid(lengths, steps) == 0] = 0
+    inputs[valid(lengths, steps) == 0] = 0
     shapes = [part.shape for part in runner.initial_state(rows)]
     state = tuple(draw.normal(0, 0.5, shape).astype(np.float32) for shape in shapes)
     return Rows(inputs, lengths, state)
@@ -84,7 +84,7 @@ def from_company(runner: Runner, batch: Rows) -> float:
     together = run(runner, batch)
     worst = 0.0
     for size in COMPANIES:
-        for rows in _groups(len(batch), size):
+        for rows in groups(len(batch), size):
             part = batch.pick(rows)
             expected = Ran(
                 together.outputs[rows], tuple(state[:, rows] for state in together.state)
@@ -100,7 +100,7 @@ def from_padding(
     garbage = values(draw, batch.inputs.shape[:2])
     if garbage.dtype == np.float32:
         garbage = np.full_like(garbage, np.nan)
-    padding = _valid(batch.lengths, batch.inputs.shape[1]) == 0
+    padding = valid(batch.lengths, batch.inputs.shape[1]) == 0
     inputs = batch.inputs.copy()
     inputs[padding] = garbage[padding]
     seen = run(runner, replace(batch, inputs=inputs))
@@ -152,7 +152,7 @@ def run(runner: Runner, batch: Rows) -> Ran:
 def difference(seen: Ran, expected: Ran, lengths: NDArray[np.int32]) -> float:
     pairs = [(seen.outputs, expected.outputs), *zip(seen.state, expected.state, strict=True)]
     if seen.outputs.ndim > 2:  # one output a step; without a time axis all of it counts
-        pairs[0] = (_at_valid(seen.outputs, lengths), _at_valid(expected.outputs, lengths))
+        pairs[0] = (_of_valid(seen.outputs, lengths), _of_valid(expected.outputs, lengths))
     return max(_largest(a, b) for a, b in pairs)
 
 
@@ -162,14 +162,16 @@ def _largest(seen: Array, expected: Array) -> float:
     return float((np.abs(seen - expected) / np.maximum(1.0, np.abs(expected))).max())
 
 
-def _at_valid(outputs: Array, lengths: NDArray[np.int32]) -> Array:
-    return outputs[_valid(lengths, outputs.shape[1])]
+def _of_valid(outputs: Array, lengths: NDArray[np.int32]) -> Array:
+    return outputs[valid(lengths, outputs.shape[1])]
 
 
-def _valid(lengths: NDArray[np.int32], steps: int) -> NDArray[np.bool_]:
+def valid(lengths: NDArray[np.int32], steps: int) -> NDArray[np.bool_]:
+    """Which steps are before their row's end, `[batch, time]`."""
     return np.arange(steps) < lengths[:, None]  # [batch, time]
 
 
-def _groups(count: int, size: int) -> Iterator[list[int]]:
+def groups(count: int, size: int) -> Iterator[list[int]]:
+    """The places of so many rows, `size` at a time."""
     for start in range(0, count, size):
         yield list(range(start, min(start + size, count)))

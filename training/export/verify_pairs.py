@@ -17,8 +17,10 @@ from training.export.claims import (
     COMPANIES,
     PADDING_CHANGES_NOTHING,
     difference,
+    groups,
     hold,
     refusals,
+    valid,
 )
 from training.export.encoder_decoder import PairGraphs
 from training.export.verify import ONNX_EQUALS_TORCH
@@ -160,11 +162,11 @@ def _from_padding(runner: PairRunner, batch: _Rows) -> float:
     """Other tokens in both paddings, and a longer memory whose end is not even a number."""
     clean = _run(runner, batch)
     source, target = batch.source.copy(), batch.target.copy()
-    source[_padding(batch.source_lengths, source.shape[1])] = 1
-    target[_padding(batch.lengths, target.shape[1])] = 1
+    source[~valid(batch.source_lengths, source.shape[1])] = 1
+    target[~valid(batch.lengths, target.shape[1])] = 1
     worst = _run(runner, replace(batch, source=source, target=target)).difference(clean, batch)
     values = np.pad(clean.memory.values, ((0, 0), (0, 5), (0, 0)))
-    values[_padding(batch.source_lengths, values.shape[1])] = np.nan
+    values[~valid(batch.source_lengths, values.shape[1])] = np.nan
     padded = replace(clean.memory, values=values)
     decoded = runner.decode(batch.target, padded, lengths=batch.lengths)
     return max(worst, _Seen(clean.memory, decoded).difference(clean, batch))
@@ -198,17 +200,12 @@ def _random_rows(
         lengths = draw.integers(1, longest + 1, rows).astype(np.int32)
         lengths[0] = longest
         tokens = draw.integers(0, part.embedding.num_embeddings, (rows, longest))
-        tokens[_padding(lengths, longest)] = 0
+        tokens[~valid(lengths, longest)] = 0
         drawn.append((tokens, lengths))
     (source, source_lengths), (target, lengths) = drawn
     return _Rows(source, source_lengths, target, lengths)
 
 
-def _padding(lengths: NDArray[np.int32], steps: int) -> NDArray[np.bool_]:
-    return np.arange(steps) >= lengths[:, None]  # [batch, time]
-
-
 def _companies(count: int) -> Iterator[list[int]]:
     for size in COMPANIES:
-        for start in range(0, count, size):
-            yield list(range(start, min(start + size, count)))
+        yield from groups(count, size)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from service.dataplane import generating
 from service.dataplane.bulk import feed_all
+from service.dataplane.explaining import attention_output
 from service.dataplane.feeding import Feeder
 from service.dataplane.generating import GenerationEnd
 from service.dataplane.opening import check_fork, check_opening, initial_state
@@ -95,16 +96,18 @@ class DataPlane:
         *,
         call: Call,
         raw: bool = False,
+        explain: bool = False,
         search: SearchRequest = DEFAULT_SEARCH,
     ) -> Predictions:
         """Each sequence from the zero state, or translated; one that fails, fails alone."""
         model = self._registry.get(ref)
         self._check_number(len(inputs), "inputs")
+        attention = attention_output(model) if explain else None
         if (pair := translator(model)) is None:
             refuse_search(model, search)
-            predicted = partial(_predicted, model, raw=raw, call=call)
+            predicted = partial(_predicted, model, raw=raw, attention=attention, call=call)
         else:
-            wish = Wish(search_of(pair, search, self._limits), raw=raw)
+            wish = Wish(search_of(pair, search, self._limits), raw, attention)
             predicted = partial(translate, pair, wish, call=call, metrics=self._metrics)
         named = [(f"inputs[{at}]", value) for at, value in enumerate(inputs)]
         read = await read_all(model, named, max_steps=self._limits.max_steps)
@@ -352,11 +355,16 @@ class DataPlane:
 
 
 async def _predicted(
-    model: ServedModel, sequences: list[NDArray[Any]], *, raw: bool, call: Call
+    model: ServedModel,
+    sequences: list[NDArray[Any]],
+    *,
+    raw: bool,
+    attention: str | None,
+    call: Call,
 ) -> list[Prediction | RecurError]:
     """Each of `sequences`, as the model takes them, from the zero state."""
     start = start_state(model)
-    rows = [row_of(model, steps, start, raw=raw) for steps in sequences]
+    rows = [row_of(model, steps, start, raw=raw, attention=attention) for steps in sequences]
     ends = await read_to_end(model, rows, call)
     return [
         end if isinstance(end, RecurError) else prediction_of(model, end, steps)

@@ -34,8 +34,13 @@ class Wish(msgspec.Struct, frozen=True):
     search: Search
     raw: bool = False
     """The decoder's outputs at every token of the text."""
-    explain: bool = False
-    """Where it looked."""
+    attention: str | None = None
+    """The output that tells where it looked, where that is to be told."""
+
+    @property
+    def asks_more(self) -> bool:
+        """Than what the search itself knows."""
+        return self.raw or self.attention is not None
 
 
 def search_of(translator: Translator, request: SearchRequest, limits: DataPlaneLimits) -> Search:
@@ -124,7 +129,7 @@ async def _tell(
             for text, given in zip(texts, outputs, strict=True)
         ]
 
-    return await of_those_left(found, with_outputs if wish.raw or wish.explain else plain)
+    return await of_those_left(found, with_outputs if wish.asks_more else plain)
 
 
 def _prediction(
@@ -132,8 +137,7 @@ def _prediction(
 ) -> Prediction:
     text = translator.target_text.decode(found.best.hypothesis.tokens)
     alignment = None
-    if wish.explain:
-        assert translator.output.attention is not None, "nothing else is explained"
-        alignment = alignment_of(translator, found, outputs[translator.output.attention])
+    if wish.attention is not None:
+        alignment = alignment_of(translator, found, outputs[wish.attention])
     written = Written(text, found.best.score, alignment)
     return Prediction(written, len(found.begun.source), outputs if wish.raw else None)

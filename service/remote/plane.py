@@ -93,9 +93,12 @@ class RemotePlane:
         *,
         call: Call,
         raw: bool = False,
+        explain: bool = False,
         search: SearchRequest = DEFAULT_SEARCH,
     ) -> Predictions:
-        return await self._ask("predict", ref, inputs, call=call, raw=raw, search=search)
+        return await self._ask(
+            "predict", ref, inputs, call=call, raw=raw, explain=explain, search=search
+        )
 
     async def feed(
         self,

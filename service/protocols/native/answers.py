@@ -30,6 +30,8 @@ async def written(
                 num_items += 2 * value.steps
             if isinstance(value.answer, Written) and value.answer.alignment is not None:
                 num_items += value.answer.alignment.weights.size
+            if value.attention is not None:
+                num_items += value.attention.weights.size + value.steps
     if num_items <= _LONG_ITEMS:
         return write(to_json)
     return await asyncio.to_thread(write, to_json_in_pieces)

@@ -52,6 +52,7 @@ class PredictAsk(msgspec.Struct, frozen=True):
 
     inputs: list[SequenceInput]
     raw: bool = False
+    explain: bool = False
     deadline_ms: float | None = None
     search: SearchRequest = DEFAULT_SEARCH
 
@@ -83,7 +84,7 @@ class GenerateAsk(msgspec.Struct, frozen=True):
 def read_predict(body: PredictBody) -> PredictAsk:
     inputs = [read_sequence(raw, f"inputs[{index}]") for index, raw in enumerate(body.inputs)]
     search = SearchRequest(body.beam_width, body.length_penalty, body.max_tokens)
-    return PredictAsk(inputs, body.raw, body.deadline_ms, search)
+    return PredictAsk(inputs, body.raw, body.explain, body.deadline_ms, search)
 
 
 def read_step(body: StepBody) -> StepAsk:

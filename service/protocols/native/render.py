@@ -8,6 +8,7 @@ from msgspec.structs import asdict
 from service.dataplane.types import (
     Anomalies,
     Answer,
+    Attention,
     Choice,
     Chunk,
     Classification,
@@ -79,7 +80,11 @@ def raise_if_all_failed(results: Sequence[object]) -> None:
 
 def prediction(value: Prediction) -> dict[str, Any]:
     answer = _answer(value.answer)
-    return answer if value.outputs is None else answer | {"outputs": value.outputs}
+    if value.attention is not None:
+        answer["attention"] = _attention(value.attention)
+    if value.outputs is not None:
+        answer["outputs"] = value.outputs
+    return answer
 
 
 def step_reply(reply: StepReply) -> dict[str, Any]:
@@ -136,7 +141,6 @@ def model(info: ModelInfo) -> dict[str, Any]:
     """OpenAI's four fields, then ours."""
     manifest = info.manifest
     shown = manifest.model_dump(mode="json")
-    encoder = shown["encoder"]
     return {
         "id": manifest.name,
         "object": "model",
@@ -149,9 +153,11 @@ def model(info: ModelInfo) -> dict[str, Any]:
         "licence": manifest.licence,
         "input": shown["input"],
         "output": shown["output"],
-        "inputs": shown["graph"]["inputs"] if encoder is None else [encoder["input"]],
+        "inputs": shown["graph"]["inputs"],
         "outputs": shown["graph"]["outputs"],
         "state": shown["graph"]["state"],
+        "encoder": shown["encoder"],
+        "memory": shown["graph"]["memory"],
         "limits": shown["limits"],
         "provenance": shown["provenance"],
         "digest": info.digest,
@@ -185,6 +191,11 @@ def _answer(answer: Answer) -> dict[str, Any]:
             return _written(answer)
         case _:
             assert_never(answer)
+
+
+def _attention(attention: Attention) -> dict[str, Any]:
+    weights: dict[str, Any] = {"weights": attention.weights}
+    return weights if attention.tokens is None else weights | {"tokens": attention.tokens}
 
 
 def _tagging(answer: Tagging) -> dict[str, Any]:

@@ -86,6 +86,9 @@ MaxTokens = Annotated[int, Meta(ge=1, le=_INT64_MAX)]
 class PredictBody(msgspec.Struct, forbid_unknown_fields=True):
     inputs: Annotated[list[Sequence], Meta(min_length=1)]
     raw: bool = False
+    explain: Annotated[
+        bool, Meta(description="Whether to tell what part each step had in an answer.")
+    ] = False
     deadline_ms: Milliseconds | None = None
     beam_width: BeamWidth | None = None
     length_penalty: LengthPenalty | None = None
@@ -160,11 +163,20 @@ class Intent(msgspec.Struct):
 
 
 class Alignment(msgspec.Struct):
-    """Where a decoder looked in the source as it wrote each token."""
+    """Where a decoder looked in the source as it wrote each token; the weights of each sum to 1."""
 
     weights: Annotated[list[list[float]], Meta(description="[target_time][source_time]")]
     source: Annotated[list[str], Meta(description="Its tokens, and what ends every source.")]
     target: Annotated[list[str], Meta(description="Its tokens, and the end where it has one.")]
+
+
+class Attention(msgspec.Struct, omit_defaults=True):
+    """What part each step had in the answer; the weights of a head sum to 1."""
+
+    weights: Annotated[
+        list[Any], Meta(description="[time], or [heads][time] where there are several heads.")
+    ]
+    tokens: Annotated[list[str], Meta(description="One a step, of a text.")] | UnsetType = UNSET
 
 
 class Prediction(msgspec.Struct, omit_defaults=True):
@@ -193,6 +205,7 @@ class Prediction(msgspec.Struct, omit_defaults=True):
     text: str | UnsetType = UNSET
     score: Annotated[float, Meta(description="Log probability, by length.")] | UnsetType = UNSET
     alignment: Alignment | UnsetType = UNSET
+    attention: Attention | UnsetType = UNSET
     outputs: dict[str, list[Any]] | UnsetType = UNSET
     error: dict[str, Any] | UnsetType = UNSET
 
@@ -318,6 +331,11 @@ class ModelReply(msgspec.Struct):
     inputs: list[dict[str, Any]]
     outputs: list[dict[str, Any]]
     state: list[dict[str, Any]]
+    encoder: Annotated[
+        dict[str, Any] | None,
+        Meta(description="Of a seq2seq model: what reads the source. The rest is the decoder's."),
+    ]
+    memory: Annotated[dict[str, Any] | None, Meta(description="What the decoder looks back at.")]
     limits: dict[str, Any]
     provenance: dict[str, Any]
     digest: str

@@ -98,6 +98,13 @@ async def test_raw_outputs_come_one_after_the_other_with_their_lengths():
     assert tensors.arrays["outputs.forecast.lengths"].tolist() == [1, 1]
 
 
+async def test_explanations_come_one_after_the_other_with_their_lengths():
+    content = body({"inputs": ROWS, "lengths": [2, 1]}, explain="true")
+    tensors = answer(await send(PREDICT, content, IN_TENSORS))
+    assert tensors.arrays["attention"].tolist() == [0, 1, 1]
+    assert tensors.arrays["attention.lengths"].tolist() == [2, 1]
+
+
 async def test_a_step_in_tensors_is_the_step_in_json_and_its_retry_is_told():
     async with client_of(make_app(FakeDataPlane())) as client:
         await client.post("/v1/models/sums/sessions", json={"session_id": "mine"})

@@ -3,13 +3,16 @@
 import asyncio
 import time
 from contextlib import aclosing
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from service.artifact.artifact import load_artifact
 from service.artifact.beam import BeamParams
 from service.dataplane.types import (
     DataPlaneLimits,
@@ -30,9 +33,11 @@ from service.errors import (
     TooLarge,
 )
 from service.runtime.base import StepInput
+from tests.service.babel import save_blind
 from tests.service.dataplane.serving import Generated, Serving, call, collect, generate, serving
 from tests.service.dataplane.translating import (
     END,
+    START,
     ids,
     letters,
     searched,
@@ -40,6 +45,8 @@ from tests.service.dataplane.translating import (
     written,
 )
 from tests.service.fakes import Gate
+from training.evaluation.search import search
+from training.runner import PairRunner, open_runner
 
 WIDE = SchedulerConfig()
 WORDS = ["bad", "cafe", "feed", "hij", "a", "decade", "gig"]
@@ -217,6 +224,25 @@ async def test_raw_outputs_are_those_at_each_token_of_the_text() -> None:
         attention = result.outputs["attention"]
         assert attention.shape == (num_tokens, len(word) + 1)
         np.testing.assert_allclose(attention.sum(axis=1), 1, atol=1e-6)
+
+
+async def test_a_decoder_that_does_not_look_back_writes_and_explains_nothing(
+    tmp_path: Path,
+) -> None:
+    artifact = load_artifact(save_blind(tmp_path))
+    runner, params = open_runner(artifact), BeamParams(END, width=2, max_tokens=9)
+    assert isinstance(runner, PairRunner)
+    words = [torch.tensor([*ids(word), END]) for word in WORDS]
+    expected = search(words, runner, params, start=START)
+    asked = SearchRequest(beam_width=2, length_penalty=0.0, max_tokens=9)
+    async with serving([artifact]) as it:
+        found = await it.plane.predict("blind", WORDS, call=call(), search=asked)
+        with pytest.raises(InvalidInput) as caught:
+            await it.plane.predict("blind", WORDS, call=call(), explain=True)
+    assert [written(result).text for result in found.results] == [
+        letters(one.hypothesis.tokens) for one in expected
+    ]
+    assert caught.value.param == "explain"
 
 
 @pytest.mark.parametrize(

@@ -72,7 +72,7 @@ class ModelConfig:
     attention: AttentionKind | None = None
     """How a decoder looks back at the source; None: it knows the encoder's last state only."""
     heads: int = 1
-    """Of attention with several."""
+    """Of attention with several; of what pools a whole sequence, how many weighted means it is."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,12 +1,20 @@
 """The manifest: whatever the service knows about a model is in this one value."""
 
+from collections.abc import Mapping
 from enum import StrEnum
 from itertools import pairwise
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from service.artifact.graphs import Dimension, EncoderSpec, FileName, GraphSpec, Part
+from service.artifact.graphs import (
+    Dimension,
+    EncoderSpec,
+    FileName,
+    GraphSpec,
+    Part,
+    TensorSpec,
+)
 from service.artifact.scaling import Scaling
 
 FORMAT_VERSION = 1
@@ -61,6 +69,9 @@ class ClassificationOutput(Part):
     task: Literal[Task.CLASSIFICATION] = Task.CLASSIFICATION
     logits: str = "logits"
     labels: tuple[str, ...] = Field(min_length=2)
+    attention: str | None = None
+    """Output `[batch, time, heads]`: what part each step had in the answer. Those of a head sum
+    to 1."""
 
 
 class ForecastingOutput(Part):
@@ -140,6 +151,8 @@ class TaggingOutput(Part):
     scores: str = "scores"
     tags: tuple[str, ...] = Field(min_length=2)
     intents: tuple[str, ...] = ()
+    attention: str | None = None
+    """Output `[batch, time, heads]`: what part each step had in the intent."""
 
 
 class SearchDefaults(Part):
@@ -318,6 +331,7 @@ class Manifest(Part):
             raise ValueError(
                 f"output: {name} has shape {outputs[name].shape}, the task needs {shape}"
             )
+        self._attention_agrees_with_graph(outputs)
         expected: tuple[Dimension, ...] = ("batch", "time")
         if isinstance(self.input, NumericInput):
             expected = (*expected, len(self.input.features))
@@ -326,6 +340,26 @@ class Manifest(Part):
                 f"graph.inputs: {self.graph.input.name} has shape {self.graph.input.shape}, "
                 f"the input needs {expected}"
             )
+
+    def _attention_agrees_with_graph(self, outputs: Mapping[str, TensorSpec]) -> None:
+        output = self.output
+        if (
+            not isinstance(output, ClassificationOutput | Seq2SeqOutput | TaggingOutput)
+            or output.attention is None
+        ):
+            return
+        if output.attention not in outputs:
+            raise ValueError(f"output.attention: the graph has no output {output.attention!r}")
+        shape = outputs[output.attention].shape
+        looks_back = isinstance(output, Seq2SeqOutput)
+        last = shape[-1] == "source_time" if looks_back else isinstance(shape[-1], int)
+        if len(shape) != 3 or shape[:2] != ("batch", "time") or not last:
+            wanted = "source_time" if looks_back else "heads"
+            raise ValueError(
+                f"output.attention: {output.attention} has shape {shape}, not batch, time, {wanted}"
+            )
+        if not looks_back and self.causal:
+            raise ValueError("output.attention: weights of all steps are not known to a causal one")
 
 
 def _needed_output(

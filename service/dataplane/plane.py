@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from service.dataplane import generating
 from service.dataplane.bulk import feed_all
+from service.dataplane.explaining import attention_output
 from service.dataplane.feeding import Feeder
 from service.dataplane.generating import GenerationEnd
 from service.dataplane.opening import check_fork, check_opening, initial_state
@@ -81,17 +82,24 @@ class DataPlane:
         return _model_info(self._registry.get(ref))
 
     async def predict(
-        self, ref: str, inputs: Sequence[SequenceInput], *, call: Call, raw: bool = False
+        self,
+        ref: str,
+        inputs: Sequence[SequenceInput],
+        *,
+        call: Call,
+        raw: bool = False,
+        explain: bool = False,
     ) -> Predictions:
         """Each sequence from the zero state; one that fails, fails alone."""
         model = self._registry.get(ref)
         self._check_number(len(inputs), "inputs")
+        attention = attention_output(model) if explain else None
         named = [(f"inputs[{at}]", value) for at, value in enumerate(inputs)]
         max_steps = self._limits.max_steps
         results: list[Any] = await read_all(model, named, max_steps=max_steps)
         places = [at for at, read in enumerate(results) if not isinstance(read, RecurError)]
         start = start_state(model)
-        rows = [row_of(model, results[at], start, raw=raw) for at in places]
+        rows = [row_of(model, results[at], start, raw=raw, attention=attention) for at in places]
         ends = await read_to_end(model, rows, call) if rows else []
         for at, end in zip(places, ends, strict=True):
             failed = isinstance(end, RecurError)

@@ -19,6 +19,7 @@ from service.artifact.manifest import (
     TextInput,
 )
 from service.artifact.scores import softmax
+from service.dataplane.explaining import attention_of
 from service.dataplane.series import ReadSeries
 from service.dataplane.tagging import WordSteps, tagging_of
 from service.dataplane.types import (
@@ -105,8 +106,15 @@ async def read_all(
         return await asyncio.to_thread(_read_now, model, named, max_steps)
 
 
-def row_of(model: ServedModel, steps: NDArray[Any], state: SessionState, *, raw: bool) -> Row:
-    """The engine's row that reads `steps` on from `state`.
+def row_of(
+    model: ServedModel,
+    steps: NDArray[Any],
+    state: SessionState,
+    *,
+    raw: bool,
+    attention: str | None = None,
+) -> Row:
+    """The engine's row that reads `steps` on from `state`; `attention` is an output to tell of.
 
     A language model reads the token before each one of the text, so that every token of the text
     is predicted: its inputs are the pending token and all of the text but its last.
@@ -118,7 +126,7 @@ def row_of(model: ServedModel, steps: NDArray[Any], state: SessionState, *, raw:
             continuation = Score(per_step, logits=logits, targets=steps, keep=raw)
             return Row(inputs, state.tensors, continuation)
         case AnomalyOutput(score=name) | TaggingOutput(scores=name):
-            reader = ReadSeries(per_step, output=name, keep=raw)
+            reader = ReadSeries(per_step, output=name, keep=raw, attention=attention)
             return Row(np.asarray(steps), state.tensors, reader)
         case ClassificationOutput(logits=logits):
             wanted = Wanted(logits, softmax)
@@ -128,7 +136,8 @@ def row_of(model: ServedModel, steps: NDArray[Any], state: SessionState, *, raw:
             wanted = Wanted(value, np.asarray)
         case Seq2SeqOutput():
             raise AssertionError(_REFUSED_AT_LOAD)
-    return Row(steps, state.tensors, Read(per_step, wanted=wanted, keep=raw))
+    reader = Read(per_step, wanted=wanted, keep=raw, attention=attention)
+    return Row(steps, state.tensors, reader)
 
 
 async def read_to_end(
@@ -184,7 +193,9 @@ def prediction_of(model: ServedModel, finished: Finished, steps: NDArray[Any]) -
             answer = tagging_of(output, finished.answer, steps, text=model.text)
         case Seq2SeqOutput():
             raise AssertionError(_REFUSED_AT_LOAD)
-    return Prediction(answer, len(steps), finished.outputs)
+    weights = finished.attention
+    attention = None if weights is None else attention_of(model, weights, steps)
+    return Prediction(answer, len(steps), finished.outputs, attention)
 
 
 def _forecast_of(output: ForecastingOutput, answer: NDArray[np.float32]) -> Forecast:

@@ -140,6 +140,16 @@ class Tagging(msgspec.Struct, frozen=True):
 
 Answer = Anomalies | Classification | Forecast | Likelihood | Regression | Tagging
 
+
+class Attention(msgspec.Struct, frozen=True):
+    """What part each step of a sequence had in its answer."""
+
+    weights: NDArray[np.float32]
+    """`[time]`, or `[heads, time]` where there are several heads; those of a head sum to 1."""
+    tokens: list[str] | None = None
+    """One a step, where the sequence is a text."""
+
+
 _BYTES_PER_STEP = 80
 """A token's text and its log likelihood."""
 _BYTES_PER_PREDICTION = 4096
@@ -151,6 +161,8 @@ class Prediction(msgspec.Struct, frozen=True):
     answer: Answer
     steps: int
     outputs: dict[str, NDArray[np.float32]] | None = None
+    attention: Attention | None = None
+    """If an explanation was asked for."""
 
     @property
     def num_bytes(self) -> int:

@@ -26,7 +26,13 @@ class Verbs(Protocol):
     def model(self, ref: str) -> ModelInfo: ...
 
     async def predict(
-        self, ref: str, inputs: Sequence[SequenceInput], *, call: Call, raw: bool = False
+        self,
+        ref: str,
+        inputs: Sequence[SequenceInput],
+        *,
+        call: Call,
+        raw: bool = False,
+        explain: bool = False,
     ) -> Predictions: ...
 
     async def feed(

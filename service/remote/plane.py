@@ -85,9 +85,15 @@ class RemotePlane:
         return info
 
     async def predict(
-        self, ref: str, inputs: Sequence[SequenceInput], *, call: Call, raw: bool = False
+        self,
+        ref: str,
+        inputs: Sequence[SequenceInput],
+        *,
+        call: Call,
+        raw: bool = False,
+        explain: bool = False,
     ) -> Predictions:
-        return await self._ask("predict", ref, inputs, call=call, raw=raw)
+        return await self._ask("predict", ref, inputs, call=call, raw=raw, explain=explain)
 
     async def feed(
         self,

@@ -4,7 +4,8 @@
 - `banded-total`: the same with quantiles, which are the total less one, the total, and one more.
 - `babble`: causal, text; an LSTM with random weights over bytes, so that characters get split.
 - `stress`: causal, text; tags each word by its id, and tells an intent by the total so far.
-- `parity`: not causal; classifies whole sequences of tokens by the sum of their ids.
+- `parity`: not causal; classifies whole sequences of tokens by the sum of their ids. It says that
+  one head looked at all of them alike, and another at the last one alone.
 """
 
 from collections.abc import Sequence
@@ -187,6 +188,15 @@ def save_parity(models_dir: Path, *, version: int = 1) -> Path:
         helper.make_node("Cast", ["odd_i"], ["odd"], to=TensorProto.FLOAT),
         helper.make_node("Neg", ["odd"], ["even"]),
         helper.make_node("Concat", ["even", "odd"], ["logits"], axis=1),
+        helper.make_node("Cast", ["valid"], ["is_valid"], to=TensorProto.FLOAT),  # [batch, time, 1]
+        helper.make_node("Cast", ["lengths_2d"], ["lengths_f"], to=TensorProto.FLOAT),
+        helper.make_node("Unsqueeze", ["lengths_f", "two_1d"], ["lengths_3d"]),
+        helper.make_node("Div", ["is_valid", "lengths_3d"], ["alike"]),
+        helper.make_node("Add", ["steps", "one_0d"], ["ends"]),
+        helper.make_node("Equal", ["ends", "lengths_2d"], ["is_last"]),
+        helper.make_node("Unsqueeze", ["is_last", "two_1d"], ["is_last_3d"]),
+        helper.make_node("Cast", ["is_last_3d"], ["last"], to=TensorProto.FLOAT),
+        helper.make_node("Concat", ["alike", "last"], ["attention"], axis=2),
     ]
     constants = {"one_1d": np.array([1]), "two_1d": np.array([2]), "two": np.int64(2)}
     constants["zero_i"] = np.int64(0)
@@ -194,14 +204,17 @@ def save_parity(models_dir: Path, *, version: int = 1) -> Path:
     graph = _graph(
         nodes,
         inputs=[tokens, _LENGTHS],
-        outputs=[_float("logits", "batch", 2)],
+        outputs=[_float("logits", "batch", 2), _float("attention", "batch", "time", 2)],
         constants=constants,
     )
     spec = GraphSpec(
         file="model.onnx",
         inputs=(TensorSpec(name="tokens", dtype="int64", shape=("batch", "time")),),
         lengths="lengths",
-        outputs=(TensorSpec(name="logits", dtype="float32", shape=("batch", 2)),),
+        outputs=(
+            TensorSpec(name="logits", dtype="float32", shape=("batch", 2)),
+            TensorSpec(name="attention", dtype="float32", shape=("batch", "time", 2)),
+        ),
     )
     return _save(
         models_dir,
@@ -209,7 +222,7 @@ def save_parity(models_dir: Path, *, version: int = 1) -> Path:
         {"name": "parity", "version": version, "task": Task.CLASSIFICATION, "causal": False},
         graph_spec=spec,
         reads=TextInput(num_tokens=_VOCAB),
-        output=ClassificationOutput(labels=("even", "odd")),
+        output=ClassificationOutput(labels=("even", "odd"), attention="attention"),
         probe=np.array([[1, 2, 3], [4, 5, 6]]),
         tokenizer=byte_tokenizer(),
         limits=Limits(max_steps=1000),

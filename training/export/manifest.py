@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from service.artifact.artifact import ProbeData, SourceProbe
+from service.artifact.graphs import GraphSpec
 from service.artifact.manifest import (
     AnomalyOutput,
     ClassificationOutput,
@@ -35,7 +36,7 @@ from training.data.tagging import TaggedSentences
 from training.data.timeseries import SeriesData
 from training.data.tokens import END_ID, START_ID, start_token
 from training.export.attention import ATTENTION
-from training.runner import AnyRunner, Array, PairRunner, Runner
+from training.runner import AnyRunner, Array, PairRunner, Ran, Runner
 
 _PROBE_STEPS = (24, 17, 9, 1)
 """Lengths of the probe's rows, where items have none of their own."""
@@ -63,12 +64,14 @@ def meaning(data: AnyData, config: RunConfig) -> Meaning:
             reads = TextInput(num_tokens=data.num_tokens)
             return Meaning(reads, output, {reads.tokenizer: _dumped(data.tokenizer)})
         case LabelledTexts():
-            classes = ClassificationOutput(labels=data.labels)
+            classes = ClassificationOutput(labels=data.labels, attention=ATTENTION)
             reads = TextInput(num_tokens=data.num_tokens)
             return Meaning(reads, classes, {reads.tokenizer: _dumped(data.tokenizer)})
         case TaggedSentences():
             reads = TextInput(num_tokens=data.num_tokens)
-            tags = TaggingOutput(tags=data.tags, intents=data.intents)
+            pools = config.model.bidirectional and data.intents
+            attention = ATTENTION if pools else None
+            tags = TaggingOutput(tags=data.tags, intents=data.intents, attention=attention)
             return Meaning(reads, tags, {reads.tokenizer: _dumped(data.tokenizer)})
         case SeriesData():
             table = data.table
@@ -115,8 +118,7 @@ def probe(data: AnyData, runner: AnyRunner) -> ProbeData:
         case _, Runner():
             inputs, lengths = _probe_rows(data)
             ran = runner.run(inputs, lengths)
-            outputs = {runner.spec.outputs[0].name: ran.outputs}
-            return ProbeData(inputs, lengths, outputs, ran.state)
+            return ProbeData(inputs, lengths, _named(runner.spec, ran), ran.state)
         case _:
             raise TypeError("pairs of texts, and nothing else, take two graphs")
 
@@ -134,9 +136,12 @@ def _pair_probe(data: TextPairs, runner: PairRunner) -> ProbeData:
     inputs, lengths = pad(targets).numpy(), np.array([len(row) for row in targets], np.int32)
     memory = runner.encode(source.inputs, source.lengths)
     decoded = runner.decode(inputs, memory, lengths=lengths)
-    given = [decoded.outputs, *([] if decoded.attention is None else [decoded.attention])]
-    outputs = {spec.name: array for spec, array in zip(runner.writes.outputs, given, strict=True)}
-    return ProbeData(inputs, lengths, outputs, decoded.state, source)
+    return ProbeData(inputs, lengths, _named(runner.writes, decoded), decoded.state, source)
+
+
+def _named(spec: GraphSpec, ran: Ran) -> dict[str, NDArray[np.float32]]:
+    given = [ran.outputs, *([] if ran.attention is None else [ran.attention])]
+    return {output.name: array for output, array in zip(spec.outputs, given, strict=True)}
 
 
 def _dumped(tokenizer: Tokenizer) -> bytes:

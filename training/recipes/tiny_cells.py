@@ -19,7 +19,7 @@ def tiny_cho() -> RunConfig:
     return _like(
         tiny_questions(),
         name="tiny-cho",
-        description="Generated questions by Cho's GRU, the mean of both directions.",
+        description="Generated questions by Cho's GRU, the mean of both directions, two heads.",
         model=ModelConfig(
             cell="gru_cho",
             hidden=8,
@@ -29,6 +29,7 @@ def tiny_cho() -> RunConfig:
             residual=True,
             embedding=8,
             dropout=0.1,
+            heads=2,
         ),
     )
 

@@ -28,6 +28,8 @@ async def written(
                 num_items += sum([array.size for array in value.outputs.values()])
             if isinstance(value.answer, Likelihood):
                 num_items += 2 * value.steps
+            if value.attention is not None:
+                num_items += value.attention.weights.size + value.steps
     if num_items <= _LONG_ITEMS:
         return write(to_json)
     return await asyncio.to_thread(write, to_json_in_pieces)

@@ -38,7 +38,7 @@ from service.protocols.tensors import Tensors
 PREDICT = (
     "Tensors: `inputs`, `[steps, features]` numbers or `[steps]` token ids of all sequences, one "
     "after the other; `lengths`, `[sequences]`, or none for one sequence. Metadata: `raw`, "
-    "`deadline_ms`."
+    "`explain`, `deadline_ms`."
 )
 STEP = "Tensors: `inputs`, the chunk. Metadata: `step`, `raw`, `deadline_ms`."
 STEPS = (
@@ -53,8 +53,8 @@ PREDICTIONS = (
     "`tags` are in the metadata, one a step. `steps`, those of each sequence. `failed` where one "
     "did: its row is NaN, its error is in the metadata's `errors`, by its place. Of all sequences, "
     "one after the other, with their lengths in `NAME.lengths`: `token_log_likelihoods`; "
-    "`tag_probabilities`; `scores` and `anomalies` of every step; and with `raw` each "
-    "`outputs.NAME`."
+    "`tag_probabilities`; `scores` and `anomalies` of every step; with `explain` the `attention`, "
+    "`[time]` or `[time, heads]`; and with `raw` each `outputs.NAME`."
 )
 FEEDS = (
     "As of predictions, and `step`, `expires_at` (seconds since the epoch) and `replayed` of each "
@@ -66,15 +66,16 @@ class _Options(msgspec.Struct):
     """The metadata, which is text, read as what it means."""
 
     raw: bool = False
+    explain: bool = False
     deadline_ms: Milliseconds | None = None
     step: Step | None = None
     session_ids: str = ""
 
 
 def read_predict(tensors: Tensors) -> PredictAsk:
-    options = _options(tensors, "raw", "deadline_ms")
+    options = _options(tensors, "raw", "explain", "deadline_ms")
     inputs = _sequences(tensors, "inputs", "lengths")
-    return PredictAsk([*inputs], options.raw, options.deadline_ms)
+    return PredictAsk([*inputs], options.raw, options.explain, options.deadline_ms)
 
 
 def read_step(tensors: Tensors) -> StepAsk:
@@ -243,6 +244,8 @@ def _ragged(row: Prediction) -> dict[str, NDArray[Any]]:
         ragged["token_log_likelihoods"] = row.answer.token_log_likelihoods
     if isinstance(row.answer, Tagging):
         ragged["tag_probabilities"] = np.array(row.answer.tag_probabilities)
+    if row.attention is not None:
+        ragged["attention"] = row.attention.weights.T
     return ragged
 
 

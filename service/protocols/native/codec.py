@@ -45,6 +45,7 @@ class PredictAsk(msgspec.Struct, frozen=True):
 
     inputs: list[SequenceInput]
     raw: bool = False
+    explain: bool = False
     deadline_ms: float | None = None
 
 
@@ -74,7 +75,7 @@ class GenerateAsk(msgspec.Struct, frozen=True):
 
 def read_predict(body: PredictBody) -> PredictAsk:
     inputs = [read_sequence(raw, f"inputs[{index}]") for index, raw in enumerate(body.inputs)]
-    return PredictAsk(inputs, body.raw, body.deadline_ms)
+    return PredictAsk(inputs, body.raw, body.explain, body.deadline_ms)
 
 
 def read_step(body: StepBody) -> StepAsk:

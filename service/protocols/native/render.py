@@ -8,6 +8,7 @@ from msgspec.structs import asdict
 from service.dataplane.types import (
     Anomalies,
     Answer,
+    Attention,
     Choice,
     Chunk,
     Classification,
@@ -78,7 +79,11 @@ def raise_if_all_failed(results: Sequence[object]) -> None:
 
 def prediction(value: Prediction) -> dict[str, Any]:
     answer = _answer(value.answer)
-    return answer if value.outputs is None else answer | {"outputs": value.outputs}
+    if value.attention is not None:
+        answer["attention"] = _attention(value.attention)
+    if value.outputs is not None:
+        answer["outputs"] = value.outputs
+    return answer
 
 
 def step_reply(reply: StepReply) -> dict[str, Any]:
@@ -183,6 +188,11 @@ def _answer(answer: Answer) -> dict[str, Any]:
             return _tagging(answer)
         case _:
             assert_never(answer)
+
+
+def _attention(attention: Attention) -> dict[str, Any]:
+    weights: dict[str, Any] = {"weights": attention.weights}
+    return weights if attention.tokens is None else weights | {"tokens": attention.tokens}
 
 
 def _tagging(answer: Tagging) -> dict[str, Any]:

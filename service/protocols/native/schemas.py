@@ -68,6 +68,9 @@ StopString = Annotated[str, Meta(min_length=1, max_length=1024)]
 class PredictBody(msgspec.Struct, forbid_unknown_fields=True):
     inputs: Annotated[list[Sequence], Meta(min_length=1)]
     raw: bool = False
+    explain: Annotated[
+        bool, Meta(description="Whether to tell what part each step had in an answer.")
+    ] = False
     deadline_ms: Milliseconds | None = None
 
 
@@ -136,6 +139,15 @@ class Intent(msgspec.Struct):
     probabilities: dict[str, float]
 
 
+class Attention(msgspec.Struct, omit_defaults=True):
+    """What part each step had in the answer; the weights of a head sum to 1."""
+
+    weights: Annotated[
+        list[Any], Meta(description="[time], or [heads][time] where there are several heads.")
+    ]
+    tokens: Annotated[list[str], Meta(description="One a step, of a text.")] | UnsetType = UNSET
+
+
 class Prediction(msgspec.Struct, omit_defaults=True):
     """In the task's own terms: the fields of the task are there, the others are not.
 
@@ -166,6 +178,7 @@ class Prediction(msgspec.Struct, omit_defaults=True):
     tag_probabilities: list[float] | UnsetType = UNSET
     words: list[TaggedWord] | UnsetType = UNSET
     intent: Intent | UnsetType = UNSET
+    attention: Attention | UnsetType = UNSET
     outputs: dict[str, list[Any]] | UnsetType = UNSET
     error: dict[str, Any] | UnsetType = UNSET
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
 from service.artifact.artifact import Artifact, ProbeData, dump_probe, load_artifact
-from service.artifact.manifest import MANIFEST_FILE
+from service.artifact.manifest import MANIFEST_FILE, ClassificationOutput
 from service.errors import ArtifactError
 from tests.service.artifact.forging import change_graph, read_fields, replace_files, set_field
 from tests.service.artifacts import (
@@ -354,6 +354,33 @@ def test_a_manifest_that_disagrees_with_the_graph_is_refused(
     error = refused(folder)
     assert error.file == "model.onnx"
     assert error.field is not None
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("output.attention", "weights"),
+        ("output.attention", "logits"),
+        ("graph.outputs.1.shape", ["batch", "time"]),
+        ("graph.outputs.1.shape", ["batch", 3, 2]),
+    ],
+)
+def test_weights_that_are_not_one_a_step_and_head_are_refused(
+    path: str, value: Any, tmp_path: Path
+) -> None:
+    folder = save_parity(tmp_path)
+    set_field(folder, path, value)
+    assert "attention" in refused(folder).message
+
+
+def test_a_classifier_need_not_tell_where_it_looked(tmp_path: Path) -> None:
+    folder = save_parity(tmp_path)
+    fields = read_fields(folder)
+    del fields["output"]["attention"]
+    set_field(folder, "output", fields["output"])
+    output = load_artifact(folder).manifest.output
+    assert isinstance(output, ClassificationOutput)
+    assert output.attention is None
 
 
 def test_an_output_that_the_manifest_does_not_know_is_refused(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ class Doing:
     given: int = 0
     seen: list[tuple[str, str, str, float]] = field(default_factory=list)
 
-    async def predict(self, ref: str, inputs: Any, *, call: Call, raw: bool) -> Any:
+    async def predict(self, ref: str, inputs: Any, *, call: Call, raw: bool, explain: bool) -> Any:
         if ref == "bad":
             raise InvalidInput("no", param="inputs[0]", details={"max": 1})
         if ref == "broken":
@@ -41,7 +41,7 @@ class Doing:
             except asyncio.CancelledError:
                 self.cancelled.set()
                 raise
-        return (ref, inputs, call, raw)
+        return (ref, inputs, call, raw, explain)
 
     async def generate(
         self, ref: str, request: GenerateRequest, *, call: Call
@@ -103,8 +103,10 @@ async def linked() -> AsyncIterator[Pair]:
 
 async def test_what_is_asked_is_done_and_answered() -> None:
     async with linked() as pair:
-        asks = [pair.plane.predict("m", [n], call=CALL, raw=True) for n in range(100)]
-        assert await asyncio.gather(*asks) == [("m", [n], CALL, True) for n in range(100)]
+        asks = [
+            pair.plane.predict("m", [n], call=CALL, raw=True, explain=n > 50) for n in range(100)
+        ]
+        assert await asyncio.gather(*asks) == [("m", [n], CALL, True, n > 50) for n in range(100)]
         assert pair.host.num_asked == 0
 
 

@@ -29,6 +29,7 @@ from service.dataplane.types import (
     Forecast,
     Likelihood,
     Prediction,
+    Quantiles,
     Regression,
     SequenceInput,
 )
@@ -170,9 +171,9 @@ def prediction_of(model: ServedModel, finished: Finished, steps: NDArray[Any]) -
         case ClassificationOutput(labels=labels):
             assert finished.answer is not None, "it was wanted"
             answer = Classification(labels, finished.answer)
-        case ForecastingOutput():
+        case ForecastingOutput() as output:
             assert finished.answer is not None, "it was wanted"
-            answer = Forecast(finished.answer)
+            answer = _forecast_of(output, finished.answer)
         case RegressionOutput(unit=unit):
             assert finished.answer is not None, "it was wanted"
             answer = Regression(float(finished.answer[0]), unit)
@@ -195,6 +196,12 @@ def prediction_of(model: ServedModel, finished: Finished, steps: NDArray[Any]) -
     weights = finished.attention
     attention = None if weights is None else attention_of(model, weights, steps)
     return Prediction(answer, len(steps), finished.outputs, attention)
+
+
+def _forecast_of(output: ForecastingOutput, answer: NDArray[np.float32]) -> Forecast:
+    if not output.quantiles:
+        return Forecast(answer)
+    return Forecast(answer[output.median], Quantiles(output.quantiles, answer))
 
 
 def _read_now(

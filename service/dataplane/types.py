@@ -73,9 +73,24 @@ class Classification(msgspec.Struct, frozen=True):
         return dict(zip(self.labels, self.probabilities.tolist(), strict=True))
 
 
+class Quantiles(msgspec.Struct, frozen=True):
+    """What shares of all that may come are to lie below."""
+
+    shares: tuple[float, ...]
+    values: NDArray[np.float32]
+    """`[shares, horizon, targets]`"""
+
+    @property
+    def named(self) -> dict[str, NDArray[np.float32]]:
+        """Each share's values, `[horizon, targets]`."""
+        return {str(share): row for share, row in zip(self.shares, self.values, strict=True)}
+
+
 class Forecast(msgspec.Struct, frozen=True):
     forecast: NDArray[np.float32]
     """`[horizon, targets]`, in the units of the manifest, for the steps after the last one."""
+    quantiles: Quantiles | None = None
+    """Where the model has them; the forecast is the one of 0.5."""
 
 
 class Anomalies(msgspec.Struct, frozen=True):

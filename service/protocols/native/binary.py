@@ -56,14 +56,15 @@ STEPS = (
     "`deadline_ms`."
 )
 PREDICTIONS = (
-    "Tensors, one row a sequence: `forecast`; or `value`; or `probabilities` (their labels are in "
-    "the metadata), which a tagger has of intents; or `log_likelihood` and `perplexity`. A "
-    "tagger's `tags` are in the metadata, one a step. Of a seq2seq model `score`, with the `texts` "
-    "in the metadata. `steps`, those of each sequence. `failed` "
-    "where one did: its row is NaN, its error is in the metadata's `errors`, by its place. Of all "
-    "sequences, one after the other, with their lengths in `NAME.lengths`: "
-    "`token_log_likelihoods`; `tag_probabilities`; `scores` and `anomalies` of every step; with "
-    "`explain` the `attention`, `[time]` or `[time, heads]`; and with `raw` each `outputs.NAME`."
+    "Tensors, one row a sequence: `forecast`, and where the model has them `quantiles` (their "
+    "shares are in the metadata); or `value`; or `probabilities` (their labels are in the "
+    "metadata), which a tagger has of intents; or `log_likelihood` and `perplexity`. A tagger's "
+    "`tags` are in the metadata, one a step. Of a seq2seq model `score`, with the `texts` in the "
+    "metadata. `steps`, those of each sequence. `failed` where one did: its row is NaN, its error "
+    "is in the metadata's `errors`, by its place. Of all sequences, one after the other, with "
+    "their lengths in `NAME.lengths`: `token_log_likelihoods`; `tag_probabilities`; `scores` and "
+    "`anomalies` of every step; with `explain` the `attention`, `[time]` or `[time, heads]`; and "
+    "with `raw` each `outputs.NAME`."
 )
 FEEDS = (
     "As of predictions, and `step`, `expires_at` (seconds since the epoch) and `replayed` of each "
@@ -217,6 +218,8 @@ def _answers(rows: Sequence[Prediction | RecurError], metadata: dict[str, str]) 
     answer = answered[0].answer
     if (classes := _classes(answer)) is not None:
         metadata["labels"] = json.dumps(classes.labels)
+    if isinstance(answer, Forecast) and answer.quantiles is not None:
+        metadata["quantiles"] = json.dumps(answer.quantiles.shares)
     if isinstance(answer, Tagging):
         metadata["tags"] = json.dumps([_tags(row) for row in rows])
     if isinstance(answer, Written):
@@ -235,8 +238,9 @@ def _columns(row: Prediction) -> dict[str, NDArray[Any]]:
             return {}
         case Classification(probabilities=probabilities):
             return {"probabilities": probabilities}
-        case Forecast(forecast=forecast):
-            return {"forecast": forecast}
+        case Forecast(forecast=forecast, quantiles=quantiles):
+            bands = {} if quantiles is None else {"quantiles": quantiles.values}
+            return {"forecast": forecast, **bands}
         case Regression(value=value):
             return {"value": np.array(value)}
         case Likelihood(log_likelihood=log_likelihood, perplexity=perplexity):

@@ -175,7 +175,9 @@ def _answer(answer: Answer) -> dict[str, Any]:
         case Classification():
             return {"label": answer.label, "probabilities": answer.named}
         case Forecast():
-            return {"forecast": answer.forecast}
+            quantiles = answer.quantiles
+            named = {} if quantiles is None else {"quantiles": quantiles.named}
+            return {"forecast": answer.forecast} | named
         case Regression():
             return {"value": answer.value, "unit": answer.unit}
         case Likelihood():

@@ -190,6 +190,13 @@ class Prediction(msgspec.Struct, omit_defaults=True):
     forecast: Annotated[list[list[float]], Meta(description="[horizon][targets]")] | UnsetType = (
         UNSET
     )
+    quantiles: (
+        Annotated[
+            dict[str, list[list[float]]],
+            Meta(description="By the share of what comes that is to lie below, e.g. `0.1`."),
+        ]
+        | UnsetType
+    ) = UNSET
     scores: Annotated[list[float], Meta(description="[time]")] | UnsetType = UNSET
     anomalies: Annotated[list[bool], Meta(description="[time]")] | UnsetType = UNSET
     value: float | UnsetType = UNSET

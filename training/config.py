@@ -5,7 +5,9 @@ from typing import Literal
 
 from pydantic import TypeAdapter
 
-Cell = Literal["rnn_tanh", "rnn_relu", "lstm", "gru", "gru_cho", "min_gru", "min_lstm"]
+Cell = Literal[
+    "rnn_tanh", "rnn_relu", "lstm", "gru", "gru_cho", "min_gru", "min_lstm", "ln_lstm", "ln_gru"
+]
 """`training/NETWORKS.md` has the equations of each."""
 Combine = Literal["concat", "sum", "mean"]
 AttentionKind = Literal["additive", "multiplicative", "dot", "multi_head"]

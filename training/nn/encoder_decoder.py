@@ -70,7 +70,7 @@ class Encoder(nn.Module):
         )
         self.dropout = nn.Dropout(config.dropout)
         self.directions = 2 if config.bidirectional else 1
-        self.num_states = 2 * (2 if config.cell == "lstm" else 1)
+        self.num_states = 2 * self.stack.num_states
         """Arrays of the decoder's state: the lower part's, then the upper's."""
         self.bridge = nn.Linear(self.directions * config.hidden, self.num_states * config.hidden)
 

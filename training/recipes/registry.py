@@ -19,6 +19,7 @@ from training.recipes.tiny import (
     tiny_language,
     tiny_oddities,
     tiny_pairs,
+    tiny_pairs_blind,
     tiny_questions,
     tiny_series,
     tiny_waves,
@@ -26,7 +27,14 @@ from training.recipes.tiny import (
     tiny_wishes,
     tiny_wishes_live,
 )
-from training.recipes.tiny_cells import tiny_cho, tiny_min_gru, tiny_min_lstm, tiny_vanilla
+from training.recipes.tiny_cells import (
+    tiny_cho,
+    tiny_ln_gru,
+    tiny_ln_lstm,
+    tiny_min_gru,
+    tiny_min_lstm,
+    tiny_vanilla,
+)
 from training.recipes.translation import german_english
 from training.recipes.word_lm import word_lm
 
@@ -53,6 +61,7 @@ _RECIPES: tuple[Recipe, ...] = (
     restaurant_replies,
     tiny_language,
     tiny_pairs,
+    tiny_pairs_blind,
     tiny_questions,
     tiny_series,
     tiny_wishes,
@@ -64,6 +73,8 @@ _RECIPES: tuple[Recipe, ...] = (
     tiny_cho,
     tiny_min_gru,
     tiny_min_lstm,
+    tiny_ln_lstm,
+    tiny_ln_gru,
 )
 
 

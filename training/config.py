@@ -29,6 +29,8 @@ class DataConfig:
     """First steps of a window that carry no loss: the model has not seen enough yet."""
     validation_fraction: float = 0.1
     """The part of the training split that is held out, where the data has no split of its own."""
+    every_step: bool = False
+    """Whether a number is asked for at every step of an item (many to many), or at its last."""
     looks: int = 1
     """How often an epoch comes back to an item that is another one each time."""
     min_frequency: int = 1

@@ -24,6 +24,7 @@ from training.recipes.tiny import (
     tiny_series,
     tiny_waves,
     tiny_wear,
+    tiny_wear_along,
     tiny_wishes,
     tiny_wishes_live,
 )
@@ -68,6 +69,7 @@ _RECIPES: tuple[Recipe, ...] = (
     tiny_wishes_live,
     tiny_waves,
     tiny_wear,
+    tiny_wear_along,
     tiny_oddities,
     tiny_vanilla,
     tiny_cho,

@@ -102,6 +102,16 @@ def tiny_wear() -> RunConfig:
     )
 
 
+def tiny_wear_along() -> RunConfig:
+    config = tiny_wear()
+    return replace(
+        config,
+        name="tiny-wear-along",
+        description="How many steps a generated part has left, told at every step.",
+        data=replace(config.data, every_step=True),
+    )
+
+
 def tiny_oddities() -> RunConfig:
     return RunConfig(
         name="tiny-oddities",

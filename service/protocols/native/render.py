@@ -173,8 +173,10 @@ def _answer(answer: Answer) -> dict[str, Any]:
             return {"label": answer.label, "probabilities": answer.named}
         case Forecast():
             return {"forecast": answer.forecast}
-        case Regression():
+        case Regression(values=None):
             return {"value": answer.value, "unit": answer.unit}
+        case Regression():
+            return {"values": answer.values, "unit": answer.unit}
         case Likelihood():
             return {
                 "log_likelihood": answer.log_likelihood,

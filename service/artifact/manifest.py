@@ -112,12 +112,14 @@ class AnomalyOutput(Part):
 
 
 class RegressionOutput(Part):
-    """`value [batch, time, 1]`: the number that is asked for at every step; the last counts."""
+    """`value [batch, time, 1]`: the number that is asked for, as each step has it."""
 
     task: Literal[Task.REGRESSION] = Task.REGRESSION
     value: str = "value"
     name: str
     unit: str = ""
+    every_step: bool = False
+    """Whether an answer is the values of all steps (many to many), or the last one's alone."""
 
 
 class SamplingDefaults(Part):

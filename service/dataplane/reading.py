@@ -125,7 +125,11 @@ def row_of(
             inputs = state.context(steps)[:-1]
             continuation = Score(per_step, logits=logits, targets=steps, keep=raw)
             return Row(inputs, state.tensors, continuation)
-        case AnomalyOutput(score=name) | TaggingOutput(scores=name):
+        case (
+            AnomalyOutput(score=name)
+            | TaggingOutput(scores=name)
+            | RegressionOutput(value=name, every_step=True)
+        ):
             reader = ReadSeries(per_step, output=name, keep=raw, attention=attention)
             return Row(np.asarray(steps), state.tensors, reader)
         case ClassificationOutput(logits=logits):
@@ -174,6 +178,10 @@ def prediction_of(model: ServedModel, finished: Finished, steps: NDArray[Any]) -
         case ForecastingOutput() as output:
             assert finished.answer is not None, "it was wanted"
             answer = _forecast_of(output, finished.answer)
+        case RegressionOutput(unit=unit, every_step=True):
+            assert finished.answer is not None, "its rows keep every value"
+            values = finished.answer[:, 0]
+            answer = Regression(float(values[-1]), unit, values)
         case RegressionOutput(unit=unit):
             assert finished.answer is not None, "it was wanted"
             answer = Regression(float(finished.answer[0]), unit)

@@ -106,6 +106,8 @@ class Regression(msgspec.Struct, frozen=True):
     value: float
     """At the last step."""
     unit: str
+    values: NDArray[np.float32] | None = None
+    """`[time]`, of a model that is asked for one at every step."""
 
 
 class Likelihood(msgspec.Struct, frozen=True):

@@ -19,14 +19,23 @@ from training.recipes.tiny import (
     tiny_language,
     tiny_oddities,
     tiny_pairs,
+    tiny_pairs_blind,
     tiny_questions,
     tiny_series,
     tiny_waves,
     tiny_wear,
+    tiny_wear_along,
     tiny_wishes,
     tiny_wishes_live,
 )
-from training.recipes.tiny_cells import tiny_cho, tiny_min_gru, tiny_min_lstm, tiny_vanilla
+from training.recipes.tiny_cells import (
+    tiny_cho,
+    tiny_ln_gru,
+    tiny_ln_lstm,
+    tiny_min_gru,
+    tiny_min_lstm,
+    tiny_vanilla,
+)
 from training.recipes.translation import german_english
 from training.recipes.word_lm import word_lm
 
@@ -53,17 +62,21 @@ _RECIPES: tuple[Recipe, ...] = (
     restaurant_replies,
     tiny_language,
     tiny_pairs,
+    tiny_pairs_blind,
     tiny_questions,
     tiny_series,
     tiny_wishes,
     tiny_wishes_live,
     tiny_waves,
     tiny_wear,
+    tiny_wear_along,
     tiny_oddities,
     tiny_vanilla,
     tiny_cho,
     tiny_min_gru,
     tiny_min_lstm,
+    tiny_ln_lstm,
+    tiny_ln_gru,
 )
 
 

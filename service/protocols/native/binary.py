@@ -63,8 +63,8 @@ PREDICTIONS = (
     "metadata. `steps`, those of each sequence. `failed` where one did: its row is NaN, its error "
     "is in the metadata's `errors`, by its place. Of all sequences, one after the other, with "
     "their lengths in `NAME.lengths`: `token_log_likelihoods`; `tag_probabilities`; `scores` and "
-    "`anomalies` of every step; with `explain` the `attention`, `[time]` or `[time, heads]`; and "
-    "with `raw` each `outputs.NAME`."
+    "`anomalies`, or `values`, of every step; with `explain` the `attention`, `[time]` or "
+    "`[time, heads]`; and with `raw` each `outputs.NAME`."
 )
 FEEDS = (
     "As of predictions, and `step`, `expires_at` (seconds since the epoch) and `replayed` of each "
@@ -241,8 +241,10 @@ def _columns(row: Prediction) -> dict[str, NDArray[Any]]:
         case Forecast(forecast=forecast, quantiles=quantiles):
             bands = {} if quantiles is None else {"quantiles": quantiles.values}
             return {"forecast": forecast, **bands}
-        case Regression(value=value):
+        case Regression(value=value, values=None):
             return {"value": np.array(value)}
+        case Regression():
+            return {}
         case Likelihood(log_likelihood=log_likelihood, perplexity=perplexity):
             return {"log_likelihood": np.array(log_likelihood), "perplexity": np.array(perplexity)}
         case Tagging(intent=Classification(probabilities=probabilities)):
@@ -260,6 +262,8 @@ def _ragged(row: Prediction) -> dict[str, NDArray[Any]]:
     }
     if isinstance(row.answer, Anomalies):
         ragged |= {"scores": row.answer.scores, "anomalies": row.answer.anomalies}
+    if isinstance(row.answer, Regression) and row.answer.values is not None:
+        ragged["values"] = row.answer.values
     if isinstance(row.answer, Likelihood):
         ragged["token_log_likelihoods"] = row.answer.token_log_likelihoods
     if isinstance(row.answer, Tagging):

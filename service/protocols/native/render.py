@@ -178,8 +178,10 @@ def _answer(answer: Answer) -> dict[str, Any]:
             quantiles = answer.quantiles
             named = {} if quantiles is None else {"quantiles": quantiles.named}
             return {"forecast": answer.forecast} | named
-        case Regression():
+        case Regression(values=None):
             return {"value": answer.value, "unit": answer.unit}
+        case Regression():
+            return {"values": answer.values, "unit": answer.unit}
         case Likelihood():
             return {
                 "log_likelihood": answer.log_likelihood,

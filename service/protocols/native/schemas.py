@@ -200,6 +200,7 @@ class Prediction(msgspec.Struct, omit_defaults=True):
     scores: Annotated[list[float], Meta(description="[time]")] | UnsetType = UNSET
     anomalies: Annotated[list[bool], Meta(description="[time]")] | UnsetType = UNSET
     value: float | UnsetType = UNSET
+    values: Annotated[list[float], Meta(description="[time]")] | UnsetType = UNSET
     unit: str | UnsetType = UNSET
     log_likelihood: float | UnsetType = UNSET
     perplexity: float | UnsetType = UNSET

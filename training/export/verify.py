@@ -31,6 +31,7 @@ from training.export.weights import OPERATORS
 from training.nn.models import Forecaster, LanguageModel, SequenceClassifier
 from training.nn.recurrent import RecurrentStack
 from training.nn.signals import SignalNetwork
+from training.nn.speech import Listener
 from training.nn.tagger import Tagger
 from training.runner import Array, Ran, Runner
 
@@ -44,6 +45,8 @@ _AS_ITSELF = 1e-5
 _SHAPES = ((1, 1), (1, 7), (2, 1), (3, 9), (5, 33), (8, 64))
 """(rows, steps) of the ragged batches that are compared with torch."""
 _NEWEST_OPSET = 21
+_LOUDNESS = 0.1
+"""Of speech, where a full wave has 1."""
 
 
 def verify(network: Network, graph: Graph, *, seed: int = 0) -> dict[str, float]:
@@ -119,6 +122,8 @@ def _values(network: Network, draw: np.random.Generator, shape: tuple[int, ...])
         case Forecaster() | SignalNetwork():
             mean, deviation = network.mean.numpy(), network.deviation.numpy()
             values = draw.normal(mean, deviation, (*shape, network.num_features))
+        case Listener():
+            values = draw.normal(0, _LOUDNESS, (*shape, network.framing.hop))
         case _:
             values = draw.normal(0, 1, (*shape, network.num_features))
     return values.astype(np.float32)

@@ -4,6 +4,7 @@ A frame is the hop itself and those before it; what a frame still needs of the p
 that sound may be cut into chunks anywhere.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,7 +60,7 @@ class LogMel(nn.Module):
         self.register_buffer("mean", torch.zeros(framing.mels))
         self.register_buffer("deviation", torch.ones(framing.mels))
 
-    def normalise_by(self, recordings: list[Tensor]) -> None:
+    def normalise_by(self, recordings: Iterable[Tensor]) -> None:
         """Fix mean and deviation: those of recordings `[time, hop]`, each from silence."""
         heard = torch.cat([self.energies(self._from_silence(rows)) for rows in recordings])
         self.mean.copy_(heard.mean(dim=0))

@@ -15,6 +15,7 @@ from training.recipes.part_of_speech import part_of_speech
 from training.recipes.question_type import question_type
 from training.recipes.restaurant_replies import restaurant_replies
 from training.recipes.sentiment import sentiment
+from training.recipes.speech import digit_string, spoken_digit, stranger_digit
 from training.recipes.tiny import (
     tiny_language,
     tiny_oddities,
@@ -51,6 +52,9 @@ _RECIPES: tuple[Recipe, ...] = (
     stock_movement,
     german_english,
     restaurant_replies,
+    spoken_digit,
+    stranger_digit,
+    digit_string,
     tiny_language,
     tiny_pairs,
     tiny_questions,

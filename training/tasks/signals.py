@@ -8,6 +8,7 @@ from torchmetrics.functional.classification import binary_f1_score, multiclass_a
 from training.data.batches import Batch
 from training.nn.attention import valid_steps
 from training.nn.signals import SignalNetwork
+from training.nn.speech import Listener
 from training.tasks.task import VALIDATION_LOSS, Task
 
 VALIDATION_ACCURACY, VALIDATION_F1 = "validation_accuracy", "validation_f1"
@@ -16,7 +17,7 @@ VALIDATION_ACCURACY, VALIDATION_F1 = "validation_accuracy", "validation_f1"
 class SignalClassification(Task):
     """The class at the last step, and at each step before it in proportion to how far it is."""
 
-    network: SignalNetwork
+    network: SignalNetwork | Listener
 
     def loss(self, batch: Batch) -> Tensor:
         lengths = _lengths(batch)

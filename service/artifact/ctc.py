@@ -25,14 +25,18 @@ class Collapsed:
     """Where each begins, `[found]`."""
     score: float
     """Log probability of the best path, in nats: that of a whole is the sum of its chunks'."""
-    last: int
-    """What the last step told, blank included: all that the steps after these need to know."""
 
 
 def collapse(logits: NDArray[np.float32], last: int = BLANK) -> Collapsed:
-    """Read `logits [time, 1 + labels]`, `time` at least 1, after a step that told `last`."""
+    """Read `logits [time, 1 + labels]`, after a step that told `last`."""
     told = logits.argmax(axis=1)
     before = np.concatenate([[last], told[:-1]])
     steps = np.flatnonzero((told != BLANK) & (told != before))
     score = log_softmax(logits).max(axis=1).sum()
-    return Collapsed(told[steps] - 1, steps, float(score), int(told[-1]))
+    return Collapsed(told[steps] - 1, steps, float(score))
+
+
+def last_told(logits: NDArray[np.float32]) -> int:
+    """What the steps after `logits [time, 1 + labels]` need to know of them: what the last one
+    told, blank included."""
+    return int(logits[-1].argmax())

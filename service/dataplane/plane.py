@@ -14,6 +14,7 @@ from service.dataplane.feeding import Feeder
 from service.dataplane.generating import GenerationEnd
 from service.dataplane.opening import check_fork, check_opening, initial_state
 from service.dataplane.reading import (
+    begun,
     prediction_of,
     read_all,
     read_one,
@@ -88,14 +89,15 @@ class DataPlane:
         self._check_number(len(inputs), "inputs")
         named = [(f"inputs[{at}]", value) for at, value in enumerate(inputs)]
         max_steps = self._limits.max_steps
-        results: list[Any] = await read_all(model, named, max_steps=max_steps)
-        places = [at for at, read in enumerate(results) if not isinstance(read, RecurError)]
         start = start_state(model)
+        read = await read_all(model, named, max_steps=max_steps)
+        results: list[Any] = begun(model, named, read)
+        places = [at for at, read in enumerate(results) if not isinstance(read, RecurError)]
         rows = [row_of(model, results[at], start, raw=raw) for at in places]
         ends = await read_to_end(model, rows, call) if rows else []
         for at, end in zip(places, ends, strict=True):
             failed = isinstance(end, RecurError)
-            results[at] = end if failed else prediction_of(model, end, results[at])
+            results[at] = end if failed else prediction_of(model, end, results[at], before=start)
         manifest = model.manifest
         return Predictions(manifest.name, manifest.version, results)
 

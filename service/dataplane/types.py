@@ -16,7 +16,7 @@ from service.engine.sequence import Flow
 from service.errors import RecurError
 
 SequenceInput = str | NDArray[Any] | RecurError
-"""Text, token ids int64 `[time]`, or numbers float32 `[time, features]`.
+"""Text, token ids int64 or samples `[time]`, or numbers float32 `[time, features]`.
 
 A sequence that a protocol could not read arrives as its error and leaves as its error, so that
 it fails alone.
@@ -101,6 +101,16 @@ class Likelihood(msgspec.Struct, frozen=True):
     token_log_likelihoods: NDArray[np.float64]
 
 
+class Transcript(msgspec.Struct, frozen=True):
+    """What was said in a sequence, or newly in a chunk of it."""
+
+    text: str
+    score: float
+    """Log probability of the best path, in nats: a sequence's is the sum of its chunks'."""
+    times: list[float]
+    """When each label of the text was told, in seconds from where the sequence began."""
+
+
 class TaggedWord(msgspec.Struct, frozen=True):
     """A word of the text that was sent: `text[start:end]`. Its last token's tag is its own."""
 
@@ -123,7 +133,7 @@ class Tagging(msgspec.Struct, frozen=True):
     """What the whole sequence is; of a causal model, what it is so far."""
 
 
-Answer = Anomalies | Classification | Forecast | Likelihood | Regression | Tagging
+Answer = Anomalies | Classification | Forecast | Likelihood | Regression | Tagging | Transcript
 
 _BYTES_PER_STEP = 80
 """A token's text and its log likelihood."""

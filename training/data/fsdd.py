@@ -51,12 +51,12 @@ def convert_fsdd(fetch: Fetch) -> Named:
     """The repository as one archive: each recording is a WAV file in `recordings`."""
     with zipfile.ZipFile(io.BytesIO(fetch(_ARCHIVE))) as archive:
         paths = [name for name in archive.namelist() if name.endswith(".wav")]
-        return arrays_of((Path(name).name, _samples(archive.read(name))) for name in paths)
+        return arrays_of((Path(name).name, _samples(io.BytesIO(archive.read(name)))) for name in paths)
 
 
 def read_flac(flac: Path, index: Path) -> Named:
     """The same arrays from one file of sound and its index."""
-    samples, _ = soundfile.read(flac, dtype="int16")
+    samples = _samples(flac)
     rows = csv.DictReader(io.StringIO(lzma.decompress(index.read_bytes()).decode()))
     places = [(row["file"], int(row["start"]), int(row["length"])) for row in rows]
     return arrays_of((name, samples[start : start + length]) for name, start, length in places)
@@ -157,6 +157,6 @@ def _facts(note: str) -> DataFacts:
     )
 
 
-def _samples(wav: bytes) -> NDArray[np.int16]:
-    samples, _ = soundfile.read(io.BytesIO(wav), dtype="int16")
-    return samples
+def _samples(file: Path | io.BytesIO) -> NDArray[np.int16]:
+    samples, _ = soundfile.read(file, dtype="int16")
+    return np.asarray(samples, np.int16)

@@ -1,4 +1,4 @@
-"""The graph of a `Listener`: frames of samples, their log-mel energies, recurrent layers, a head."""
+"""The graph of a `Listener`: frames of samples, their log-mel energies, layers and a head."""
 
 import numpy as np
 import onnx
@@ -21,9 +21,7 @@ def speech_graph(network: Listener) -> Graph:
     overlap = StateSpec(input="overlap_in", output="overlap_out", shape=shape, batch_axis=1)
     spec = GraphSpec(
         file=MODEL_FILE,
-        inputs=(
-            TensorSpec(name="samples", dtype="float32", shape=("batch", "time", framing.hop)),
-        ),
+        inputs=(TensorSpec(name="samples", dtype="float32", shape=("batch", "time", framing.hop)),),
         lengths=LENGTHS,
         outputs=(TensorSpec(name="logits", dtype="float32", shape=("batch", "time", outputs)),),
         state=(*state_specs(network.stack), overlap),

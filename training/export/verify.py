@@ -11,6 +11,7 @@ import torch
 from training.export.claims import (
     ALONE_EQUALS_COMPANY,
     CHUNKS_EQUAL_WHOLE,
+    LOUDNESS,
     PADDING_CHANGES_NOTHING,
     ROWS,
     STEPS,
@@ -45,8 +46,6 @@ _AS_ITSELF = 1e-5
 _SHAPES = ((1, 1), (1, 7), (2, 1), (3, 9), (5, 33), (8, 64))
 """(rows, steps) of the ragged batches that are compared with torch."""
 _NEWEST_OPSET = 21
-_LOUDNESS = 0.1
-"""Of speech, where a full wave has 1."""
 
 
 def verify(network: Network, graph: Graph, *, seed: int = 0) -> dict[str, float]:
@@ -123,7 +122,7 @@ def _values(network: Network, draw: np.random.Generator, shape: tuple[int, ...])
             mean, deviation = network.mean.numpy(), network.deviation.numpy()
             values = draw.normal(mean, deviation, (*shape, network.num_features))
         case Listener():
-            values = draw.normal(0, _LOUDNESS, (*shape, network.framing.hop))
+            values = draw.normal(0, LOUDNESS, (*shape, network.framing.hop))
         case _:
             values = draw.normal(0, 1, (*shape, network.num_features))
     return values.astype(np.float32)

@@ -1,4 +1,4 @@
-"""What is heard in samples: log-mel energies, one row a hop, of plain products and exact arithmetic.
+"""What is heard in samples: log-mel energies of every hop, by products and exact arithmetic.
 
 A frame is the hop itself and those before it; what a frame still needs of the past is given, so
 that sound may be cut into chunks anywhere.
@@ -67,7 +67,7 @@ class LogMel(nn.Module):
         self.deviation.copy_(heard.std(dim=0).clamp(min=_LEAST_DEVIATION))
 
     def forward(self, hops: Tensor) -> Tensor:
-        """`[batch, hops_before + time, hop]` samples to `[batch, time, mels]`; knows no gradient."""
+        """Samples `[batch, hops_before + time, hop]` to `[batch, time, mels]`; no gradient."""
         with torch.no_grad():
             return (self.energies(hops) - self.mean) / self.deviation
 

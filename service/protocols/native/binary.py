@@ -27,6 +27,7 @@ from service.dataplane.types import (
     Regression,
     StepReply,
     Tagging,
+    Transcript,
 )
 from service.errors import InvalidInput, MalformedRequest, RecurError
 from service.protocols.native.codec import PredictAsk, StepAsk, StepsAsk
@@ -36,9 +37,9 @@ from service.protocols.status import error_body
 from service.protocols.tensors import Tensors
 
 PREDICT = (
-    "Tensors: `inputs`, `[steps, features]` numbers or `[steps]` token ids of all sequences, one "
-    "after the other; `lengths`, `[sequences]`, or none for one sequence. Metadata: `raw`, "
-    "`deadline_ms`."
+    "Tensors: `inputs`, `[steps, features]` numbers, `[steps]` token ids or `[samples]` of all "
+    "sequences, one after the other; `lengths`, `[sequences]`, or none for one sequence. Metadata: "
+    "`raw`, `deadline_ms`."
 )
 STEP = "Tensors: `inputs`, the chunk. Metadata: `step`, `raw`, `deadline_ms`."
 STEPS = (
@@ -48,12 +49,13 @@ STEPS = (
 )
 PREDICTIONS = (
     "Tensors, one row a sequence: `forecast`; or `value`; or `probabilities` (their labels are in "
-    "the metadata), which a tagger has of intents; or `log_likelihood` and `perplexity`. A "
-    "tagger's `tags` are in the metadata, one a step. `steps`, those of each sequence. `failed` "
+    "the metadata), which a tagger has of intents; or `log_likelihood` and `perplexity`; or "
+    "`score`, of `texts` in the metadata. A tagger's `tags` are in the metadata, one a step. "
+    "`steps`, those of each sequence. `failed` "
     "where one did: its row is NaN, its error is in the metadata's `errors`, by its place. Of all "
     "sequences, one after the other, with their lengths in `NAME.lengths`: "
-    "`token_log_likelihoods`; `tag_probabilities`; `scores` and `anomalies` of every step; and "
-    "with `raw` each `outputs.NAME`."
+    "`token_log_likelihoods`; `tag_probabilities`; `scores` and `anomalies` of every step; the "
+    "`times` of a text's labels; and with `raw` each `outputs.NAME`."
 )
 FEEDS = (
     "As of predictions, and `step`, `expires_at` (seconds since the epoch) and `replayed` of each "
@@ -157,7 +159,7 @@ def _sequences(tensors: Tensors, *known: str) -> list[NDArray[Any]]:
         raise _invalid(
             "inputs",
             f"{inputs.dtype} of shape {list(inputs.shape)}; sequences are numbers "
-            "[steps, features] or token ids [steps]",
+            "[steps, features], token ids [steps] or samples [time]",
         )
     lengths = _whole_numbers(tensors, "lengths", None, least=0)
     if lengths is None:
@@ -202,6 +204,8 @@ def _answers(rows: Sequence[Prediction | RecurError], metadata: dict[str, str]) 
         metadata["labels"] = json.dumps(classes.labels)
     if isinstance(answer, Tagging):
         metadata["tags"] = json.dumps([_tags(row) for row in rows])
+    if isinstance(answer, Transcript):
+        metadata["texts"] = json.dumps([_text(row) for row in rows])
     errors = {at: error_body(row) for at, row in enumerate(rows) if isinstance(row, RecurError)}
     if errors:
         metadata["errors"] = json.dumps(errors, default=str)
@@ -226,6 +230,8 @@ def _columns(row: Prediction) -> dict[str, NDArray[Any]]:
             return {"probabilities": probabilities}
         case Tagging():
             return {}
+        case Transcript(score=score):
+            return {"score": np.array(score)}
 
 
 def _ragged(row: Prediction) -> dict[str, NDArray[Any]]:
@@ -237,6 +243,8 @@ def _ragged(row: Prediction) -> dict[str, NDArray[Any]]:
         ragged |= {"scores": row.answer.scores, "anomalies": row.answer.anomalies}
     if isinstance(row.answer, Likelihood):
         ragged["token_log_likelihoods"] = row.answer.token_log_likelihoods
+    if isinstance(row.answer, Transcript):
+        ragged["times"] = np.array(row.answer.times, np.float64)
     if isinstance(row.answer, Tagging):
         ragged["tag_probabilities"] = np.array(row.answer.tag_probabilities)
     return ragged
@@ -257,6 +265,12 @@ def _tags(row: Prediction | RecurError) -> list[str] | None:
     if isinstance(row, RecurError) or not isinstance(row.answer, Tagging):
         return None
     return row.answer.tags
+
+
+def _text(row: Prediction | RecurError) -> str | None:
+    if isinstance(row, RecurError) or not isinstance(row.answer, Transcript):
+        return None
+    return row.answer.text
 
 
 def _form(row: Prediction) -> tuple[object, ...]:

@@ -26,6 +26,7 @@ from service.dataplane.types import (
     Tagging,
     TextPiece,
     TokenLogprob,
+    Transcript,
 )
 from service.errors import RecurError
 from service.protocols.reply import to_json
@@ -179,6 +180,8 @@ def _answer(answer: Answer) -> dict[str, Any]:
             }
         case Tagging():
             return _tagging(answer)
+        case Transcript():
+            return {"text": answer.text, "score": answer.score, "times": answer.times}
         case _:
             assert_never(answer)
 

@@ -51,7 +51,8 @@ def convert_fsdd(fetch: Fetch) -> Named:
     """The repository as one archive: each recording is a WAV file in `recordings`."""
     with zipfile.ZipFile(io.BytesIO(fetch(_ARCHIVE))) as archive:
         paths = [name for name in archive.namelist() if name.endswith(".wav")]
-        return arrays_of((Path(name).name, _samples(io.BytesIO(archive.read(name)))) for name in paths)
+        files = {Path(path).name: io.BytesIO(archive.read(path)) for path in paths}
+    return arrays_of((name, _samples(file)) for name, file in files.items())
 
 
 def read_flac(flac: Path, index: Path) -> Named:

@@ -17,8 +17,11 @@ from training.data.batches import Batch, DataFacts, Shard, epoch_seed, length_bu
 from training.data.signals import Items, Split, batch_of, batches_in_order, counted
 from training.data.sound import augmented
 
-_SHORTEST, _LONGEST = 3, 7
+_USUAL = range(3, 8)
 """Words of a string."""
+_EPOCHS_OF_SINGLE_WORDS = 8
+"""So training begins: in a long string nobody tells which sound is which label, and what is learned
+first is to write nothing. Then each epoch has strings of one word more."""
 _LONGEST_PAUSE_SECONDS = 0.25
 """Between two words; a string begins and ends with a pause, too."""
 _LEAST_NOISE, _MOST_NOISE = -2.0, -0.75
@@ -95,14 +98,19 @@ class SpokenWords(_Speech):
 
 @dataclass(frozen=True, slots=True)
 class SpokenStrings(_Speech):
-    """Strings of words, joined anew for every epoch of training; targets count from 1."""
+    """Strings of words, joined anew for every epoch of training, at first of few words.
+
+    Targets count from 1.
+    """
 
     takes: Sequence[Take]
     """To learn from."""
 
     def train(self, epoch: int, shard: Shard) -> Sequence[Batch]:
         seed = epoch_seed(self.seed, epoch) % 2**62
-        items = joined(self.takes, self.sound, rounds=self.config.looks, seed=seed)
+        longest = min(max(1, epoch + 2 - _EPOCHS_OF_SINGLE_WORDS), _USUAL.stop - 1)
+        words = range(min(longest, _USUAL.start), longest + 1)
+        items = joined(self.takes, self.sound, words, rounds=self.config.looks, seed=seed)
         return self._learned(items, epoch, shard)
 
 
@@ -124,13 +132,15 @@ def spoken_strings(
     What is measured is always the same: each recording of the split in `looks` strings.
     """
     parts = (takes.learned, takes.held_out, takes.tested)
-    split = Split(*(joined(part, task.sound, rounds=config.looks, seed=0) for part in parts))
+    split = Split(
+        *(joined(part, task.sound, _USUAL, rounds=config.looks, seed=0) for part in parts)
+    )
     facts = counted(facts, split, "strings")
     return SpokenStrings(facts, task.sound, task.labels, split, config, seed, takes.learned)
 
 
-def joined(takes: Sequence[Take], sound: Sound, *, rounds: int, seed: int) -> Items:
-    """Strings of 3 to 7 takes of one speaker, with pauses and noise; each take once a round.
+def joined(takes: Sequence[Take], sound: Sound, words: range, *, rounds: int, seed: int) -> Items:
+    """Strings of so many takes of one speaker, with pauses and noise; each take once a round.
 
     What is left of a speaker when a round ends is too short for a string, and left out.
     """
@@ -140,8 +150,8 @@ def joined(takes: Sequence[Take], sound: Sound, *, rounds: int, seed: int) -> It
     for speaker in speakers * rounds:
         own = [take for take in takes if take.speaker == speaker]
         order = [own[place] for place in draw.permutation(len(own))]
-        while len(order) >= _SHORTEST:
-            string = order[: int(draw.integers(_SHORTEST, _LONGEST + 1))]
+        while len(order) >= words.start:
+            string = order[: int(draw.integers(words.start, words.stop))]
             order = order[len(string) :]
             rows.append(sound.hops(_joined(string, sound, draw)))
             targets.append(torch.tensor([take.label + 1 for take in string]))

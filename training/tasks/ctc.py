@@ -7,6 +7,7 @@ from torchmetrics.functional.text import word_error_rate
 from service.artifact.ctc import BLANK, collapse
 from training.data.batches import Batch
 from training.nn.speech import Listener
+from training.tasks.signals import nats_along
 from training.tasks.task import VALIDATION_LOSS, Task
 
 VALIDATION_ERROR = "validation_error"
@@ -21,8 +22,18 @@ class Ctc(Task):
     network: Listener
 
     def loss(self, batch: Batch) -> Tensor:
-        """Nats a label."""
-        return self._nats(self._scores(batch), batch)
+        """Nats a label; of single words also those of a classifier, step by step.
+
+        A network that hears nothing yet may write a word before it was said, and then never
+        learns which: so first it learns to tell words apart (as Sak et al. 2015, arXiv 1507.06947,
+        begin with networks that were trained frame by frame).
+        """
+        scores = self._scores(batch)
+        nats = self._nats(scores, batch)
+        if batch.targets.shape[1] > 1:
+            return nats
+        words, lengths = batch.targets[:, 0] - 1, _lengths(batch).to(scores.device)
+        return nats + nats_along(scores[..., BLANK + 1 :], words, lengths)
 
     def validation_figures(self, batch: Batch) -> dict[str, Tensor]:
         """Nats a label; and labels that are wrong, missing or too many, for each that was said."""

@@ -19,7 +19,7 @@ from training.data.sound import augmented
 
 _USUAL = range(3, 8)
 """Words of a string."""
-_EPOCHS_OF_SINGLE_WORDS = 8
+_EPOCHS_OF_SINGLE_WORDS = 2
 """So training begins: in a long string nobody tells which sound is which label, and what is learned
 first is to write nothing. Then each epoch has strings of one word more."""
 _LONGEST_PAUSE_SECONDS = 0.25

@@ -116,7 +116,7 @@ def tiny_tunes() -> RunConfig:
     return RunConfig(
         name="tiny-tunes",
         description="Generated tones as they come one after the other.",
-        data=DataConfig("generated-tunes", batch_size=8, looks=4),
-        model=ModelConfig(cell="gru", hidden=24),
-        optim=OptimConfig(learning_rate=1e-2, max_epochs=8, keep="last"),
+        data=DataConfig("generated-tunes", batch_size=8, looks=2),
+        model=ModelConfig(cell="gru", hidden=32),
+        optim=OptimConfig(learning_rate=2e-2, max_epochs=8, keep="last"),
     )

@@ -40,7 +40,7 @@ def digit_string() -> RunConfig:
         description="Digits as they are said one after the other (GRU on log-mel energies, CTC).",
         data=DataConfig(dataset="fsdd-strings", batch_size=32, looks=4),
         model=ModelConfig(cell="gru", hidden=96, layers=2, dropout=0.2),
-        optim=OptimConfig(learning_rate=3e-3, max_epochs=20, weight_decay=0.01, keep="last"),
+        optim=OptimConfig(learning_rate=3e-3, max_epochs=16, weight_decay=0.01, keep="last"),
         caveats=(
             "Strings are joined from single recordings of one person, with pauses of up to a "
             "quarter of a second: nobody has said them in one breath.",

@@ -15,6 +15,7 @@ from training.recipes.part_of_speech import part_of_speech
 from training.recipes.question_type import question_type
 from training.recipes.restaurant_replies import restaurant_replies
 from training.recipes.sentiment import sentiment
+from training.recipes.speech import digit_string, spoken_digit, stranger_digit
 from training.recipes.tiny import (
     tiny_language,
     tiny_oddities,
@@ -22,6 +23,8 @@ from training.recipes.tiny import (
     tiny_pairs_blind,
     tiny_questions,
     tiny_series,
+    tiny_tones,
+    tiny_tunes,
     tiny_waves,
     tiny_wear,
     tiny_wear_along,
@@ -60,6 +63,9 @@ _RECIPES: tuple[Recipe, ...] = (
     stock_movement,
     german_english,
     restaurant_replies,
+    spoken_digit,
+    stranger_digit,
+    digit_string,
     tiny_language,
     tiny_pairs,
     tiny_pairs_blind,
@@ -68,6 +74,8 @@ _RECIPES: tuple[Recipe, ...] = (
     tiny_wishes,
     tiny_wishes_live,
     tiny_waves,
+    tiny_tones,
+    tiny_tunes,
     tiny_wear,
     tiny_wear_along,
     tiny_oddities,

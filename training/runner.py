@@ -29,6 +29,11 @@ class Ran:
     """Its second, where it has one: `[batch, time, heads]`, what part each step had in the answer;
     of a decoder `[batch, time, source_time]`, where each step looked."""
 
+    def named(self, spec: GraphSpec) -> dict[str, NDArray[np.float32]]:
+        """All outputs, by the names that they have in the graph."""
+        given = [self.outputs, *([] if self.attention is None else [self.attention])]
+        return {output.name: array for output, array in zip(spec.outputs, given, strict=True)}
+
 
 class Runner:
     """ONNX Runtime on one thread of the CPU; remembers nothing between calls.

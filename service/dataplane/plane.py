@@ -16,6 +16,7 @@ from service.dataplane.feeding import Feeder
 from service.dataplane.generating import GenerationEnd
 from service.dataplane.opening import check_fork, check_opening, initial_state
 from service.dataplane.reading import (
+    begun,
     prediction_of,
     read_all,
     read_one,
@@ -111,7 +112,7 @@ class DataPlane:
             predicted = partial(translate, pair, wish, call=call, metrics=self._metrics)
         named = [(f"inputs[{at}]", value) for at, value in enumerate(inputs)]
         read = await read_all(model, named, max_steps=self._limits.max_steps)
-        results = await of_those_left(read, predicted)
+        results = await of_those_left(begun(model, named, read), predicted)
         return Predictions(model.manifest.name, model.manifest.version, results)
 
     async def generate(
@@ -367,7 +368,7 @@ async def _predicted(
     rows = [row_of(model, steps, start, raw=raw, attention=attention) for steps in sequences]
     ends = await read_to_end(model, rows, call)
     return [
-        end if isinstance(end, RecurError) else prediction_of(model, end, steps)
+        end if isinstance(end, RecurError) else prediction_of(model, end, steps, before=start)
         for steps, end in zip(sequences, ends, strict=True)
     ]
 

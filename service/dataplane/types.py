@@ -16,7 +16,7 @@ from service.engine.sequence import Flow
 from service.errors import RecurError
 
 SequenceInput = str | NDArray[Any] | RecurError
-"""Text, token ids int64 `[time]`, or numbers float32 `[time, features]`.
+"""Text, token ids int64 or samples `[time]`, or numbers float32 `[time, features]`.
 
 A sequence that a protocol could not read arrives as its error and leaves as its error, so that
 it fails alone.
@@ -106,6 +106,8 @@ class Regression(msgspec.Struct, frozen=True):
     value: float
     """At the last step."""
     unit: str
+    values: NDArray[np.float32] | None = None
+    """`[time]`, of a model that is asked for one at every step."""
 
 
 class Likelihood(msgspec.Struct, frozen=True):
@@ -115,6 +117,16 @@ class Likelihood(msgspec.Struct, frozen=True):
     perplexity: float
     tokens: list[str]
     token_log_likelihoods: NDArray[np.float64]
+
+
+class Transcript(msgspec.Struct, frozen=True):
+    """What was said in a sequence, or newly in a chunk of it."""
+
+    text: str
+    score: float
+    """Log probability of the best path, in nats: a sequence's is the sum of its chunks'."""
+    times: list[float]
+    """When each label of the text was told, in seconds from where the sequence began."""
 
 
 class TaggedWord(msgspec.Struct, frozen=True):
@@ -160,7 +172,9 @@ class Written(msgspec.Struct, frozen=True):
     """Where it was asked for."""
 
 
-Answer = Anomalies | Classification | Forecast | Likelihood | Regression | Tagging | Written
+Answer = (
+    Anomalies | Classification | Forecast | Likelihood | Regression | Tagging | Transcript | Written
+)
 
 
 class Attention(msgspec.Struct, frozen=True):

@@ -25,8 +25,8 @@ from training.runner import PairRunner, open_runner
 
 pytestmark = pytest.mark.slow
 
-LANGUAGE = ("tiny-language", "tiny-vanilla", "tiny-min-gru")
-QUESTIONS = ("tiny-questions", "tiny-cho")
+LANGUAGE = ("tiny-language", "tiny-vanilla", "tiny-min-gru", "tiny-ln-lstm")
+QUESTIONS = ("tiny-questions", "tiny-cho", "tiny-ln-gru")
 SERIES = ("tiny-series", "tiny-min-lstm")
 
 # float32 sums in another order: torch and ONNX Runtime, over a few dozen steps.

@@ -105,8 +105,9 @@ def _data(data: DataFacts) -> str:
 def _model(config: RunConfig, facts: CardFacts) -> str:
     model, optim = config.model, config.optim
     directions = _kind(model)
-    if model.attention is not None:
-        directions += f", and a decoder with {model.attention} attention"
+    if config.data.target_tokens:
+        kind = "without" if model.attention is None else f"with {model.attention}"
+        directions += f", and a decoder {kind} attention"
     return (
         f"## Model\n\n{model.layers} x {model.cell} of {model.hidden} units, {directions}; "
         f"{facts.num_weights:,} weights, {facts.num_bytes / 1e6:.2f} MB as ONNX.\n\n"

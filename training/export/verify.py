@@ -11,6 +11,7 @@ import torch
 from training.export.claims import (
     ALONE_EQUALS_COMPANY,
     CHUNKS_EQUAL_WHOLE,
+    LOUDNESS,
     PADDING_CHANGES_NOTHING,
     ROWS,
     STEPS,
@@ -31,6 +32,7 @@ from training.export.weights import OPERATORS
 from training.nn.models import Forecaster, LanguageModel, Prediction, SequenceClassifier
 from training.nn.recurrent import RecurrentStack
 from training.nn.signals import SignalNetwork
+from training.nn.speech import Listener
 from training.nn.tagger import Tagger
 from training.runner import Array, Ran, Runner
 
@@ -124,6 +126,8 @@ def _values(network: Network, draw: np.random.Generator, shape: tuple[int, ...])
         case Forecaster() | SignalNetwork():
             mean, deviation = network.mean.numpy(), network.deviation.numpy()
             values = draw.normal(mean, deviation, (*shape, network.num_features))
+        case Listener():
+            values = draw.normal(0, LOUDNESS, (*shape, network.framing.hop))
         case _:
             values = draw.normal(0, 1, (*shape, network.num_features))
     return values.astype(np.float32)

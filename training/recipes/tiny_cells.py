@@ -56,5 +56,31 @@ def tiny_min_lstm() -> RunConfig:
     )
 
 
+def tiny_ln_lstm() -> RunConfig:
+    return _like(
+        tiny_language(),
+        name="tiny-ln-lstm",
+        description="Generated lines by an LSTM with norms inside of its gates.",
+        model=ModelConfig(cell="ln_lstm", hidden=32, embedding=8),
+    )
+
+
+def tiny_ln_gru() -> RunConfig:
+    return _like(
+        tiny_questions(),
+        name="tiny-ln-gru",
+        description="Generated questions by GRUs with norms inside, the sum of both directions.",
+        model=ModelConfig(
+            cell="ln_gru",
+            hidden=8,
+            layers=2,
+            bidirectional=True,
+            combine="sum",
+            embedding=8,
+            dropout=0.1,
+        ),
+    )
+
+
 def _like(run: RunConfig, *, name: str, description: str, model: ModelConfig) -> RunConfig:
     return replace(run, name=name, description=description, model=model)

@@ -27,6 +27,7 @@ from service.dataplane.types import (
     Tagging,
     TextPiece,
     TokenLogprob,
+    Transcript,
     Written,
 )
 from service.errors import RecurError
@@ -178,8 +179,10 @@ def _answer(answer: Answer) -> dict[str, Any]:
             quantiles = answer.quantiles
             named = {} if quantiles is None else {"quantiles": quantiles.named}
             return {"forecast": answer.forecast} | named
-        case Regression():
+        case Regression(values=None):
             return {"value": answer.value, "unit": answer.unit}
+        case Regression():
+            return {"values": answer.values, "unit": answer.unit}
         case Likelihood():
             return {
                 "log_likelihood": answer.log_likelihood,
@@ -189,6 +192,8 @@ def _answer(answer: Answer) -> dict[str, Any]:
             }
         case Tagging():
             return _tagging(answer)
+        case Transcript():
+            return {"text": answer.text, "score": answer.score, "times": answer.times}
         case Written():
             return _written(answer)
         case _:

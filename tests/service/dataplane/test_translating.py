@@ -224,6 +224,24 @@ async def test_a_deadline_holds_between_the_steps_of_a_search() -> None:
     assert seen == 4
 
 
+async def test_what_was_translated_before_the_deadline_is_answered() -> None:
+    deadline = time.monotonic() + 0.5
+
+    def outlast_the_deadline(step: StepInput) -> None:
+        if step.memory is None and step.lengths.max() > 30:
+            time.sleep(max(0.0, deadline - time.monotonic()) + 0.01)
+
+    texts = [*["bad"] * 8, *["a" * 30] * 20]
+    search = SearchRequest(beam_width=16, max_tokens=2)
+    async with serving(on_step=outlast_the_deadline) as it:
+        predictions = await it.plane.predict(
+            "babel", texts, call=call(deadline=deadline), search=search
+        )
+    early, late = predictions.results[:8], predictions.results[8:]
+    assert all(written(result).text == written(early[0]).text for result in early)
+    assert all(isinstance(result, DeadlineExceeded) for result in late)
+
+
 async def test_a_caller_who_leaves_amid_a_search_frees_its_place() -> None:
     gate, steps = Gate(), list[StepInput]()
 

@@ -14,6 +14,7 @@ from training.data.pairs import TextPairs
 from training.data.questions import LabelledTexts, trec
 from training.data.sentiment import sst2
 from training.data.signals import LabelledSignals, MeasuredSignals
+from training.data.stories import babi
 from training.data.synthetic import (
     generated_oddities,
     generated_pairs,
@@ -44,6 +45,7 @@ _LOADERS: Mapping[str, Callable[[DataConfig, int], AnyData]] = {
     "ptb": penn_treebank,
     "trec": trec,
     "sst2": sst2,
+    "babi": babi,
     "ewt": ewt,
     "atis": atis,
     "etth1": etth1,

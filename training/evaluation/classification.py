@@ -24,7 +24,7 @@ _ROWS = 64
 def evaluate_classification(data: LabelledTexts, runner: Runner, *, reference: str) -> Evaluation:
     """Accuracy on the test split, beside always saying the commonest training label."""
     classes = len(data.labels)
-    logits = _logits(data.tested.ids, runner)  # [texts, classes]
+    logits = classify(data.tested.ids, runner)  # [texts, classes]
     targets = torch.tensor([data.labels.index(item.class_name) for item in data.tested.items])
     commonest, _ = Counter(item.class_name for item in data.learned.items).most_common(1)[0]
     right = sum(item.class_name == commonest for item in data.tested.items)
@@ -46,7 +46,8 @@ def evaluate_classification(data: LabelledTexts, runner: Runner, *, reference: s
     return Evaluation((metric,), picture)
 
 
-def _logits(texts: Sequence[Tensor], runner: Runner) -> Tensor:
+def classify(texts: Sequence[Tensor], runner: Runner) -> Tensor:
+    """Scores of the classes `[texts, classes]` of texts `[time]`."""
     rows = list[Tensor]()
     for start in range(0, len(texts), _ROWS):
         batch = texts[start : start + _ROWS]

@@ -51,11 +51,13 @@ class _Classifier(nn.Module):
         super().__init__()
         self.embedding = network.embedding
         self.stack = _Placeholder(network.stack)
+        self.pooled_steps = network.pooled_steps
         self.pooling = network.pooling
         self.head = network.head
 
     def forward(self, tokens: Tensor, lengths: Tensor) -> Tensor:
-        steps = self.stack(self.embedding(tokens), lengths)
+        embedded = self.embedding(tokens)
+        steps = self.pooled_steps(embedded, self.stack(embedded, lengths))
         return self.head(self.pooling(steps, valid_steps(lengths, tokens.shape[1])))
 
 

@@ -15,6 +15,7 @@ from training.recipes.part_of_speech import part_of_speech
 from training.recipes.question_type import question_type
 from training.recipes.restaurant_replies import restaurant_replies
 from training.recipes.sentiment import sentiment
+from training.recipes.story_questions import story_questions
 from training.recipes.tiny import (
     tiny_language,
     tiny_oddities,
@@ -40,6 +41,7 @@ _RECIPES: tuple[Recipe, ...] = (
     flight_question,
     flight_question_live,
     sentiment,
+    story_questions,
     word_lm,
     turbofan_life,
     bearing_fault,

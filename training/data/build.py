@@ -8,7 +8,7 @@ from training.data.dialogue import camrest676
 from training.data.faults import cmapss, cwru
 from training.data.finance import acl18
 from training.data.handwriting import mnist_rows, pendigits
-from training.data.language import LanguageData, penn_treebank, tiny_shakespeare
+from training.data.language import LanguageData, penn_treebank, tiny_shakespeare, war_and_peace
 from training.data.motion import natops, utkinect
 from training.data.pairs import TextPairs
 from training.data.questions import LabelledTexts, trec
@@ -42,6 +42,7 @@ AnyData = (
 
 _LOADERS: Mapping[str, Callable[[DataConfig, int], AnyData]] = {
     "tinyshakespeare": tiny_shakespeare,
+    "war-and-peace": war_and_peace,
     "ptb": penn_treebank,
     "trec": trec,
     "sst2": sst2,

@@ -10,6 +10,7 @@ from training.recipes.finance import stock_movement
 from training.recipes.flight_question import flight_question, flight_question_live
 from training.recipes.handwriting import mnist_rows, pen_digits
 from training.recipes.motion import aircraft_signal, body_action
+from training.recipes.novel_lm import novel_lm
 from training.recipes.oil_temperature import oil_temperature
 from training.recipes.part_of_speech import part_of_speech
 from training.recipes.question_type import question_type
@@ -43,6 +44,7 @@ _RECIPES: tuple[Recipe, ...] = (
     sentiment,
     story_questions,
     word_lm,
+    novel_lm,
     turbofan_life,
     bearing_fault,
     water_circuit,

@@ -22,7 +22,7 @@ from service.errors import InvalidInput, RecurError
 from service.registry.served_model import ServedModel
 from service.telemetry.metrics import Metrics
 
-_MAX_ROWS = 256
+_MAX_ROWS = 128
 """Of one request in the engine at once: each step of so many holds the event loop for a
 millisecond or two."""
 _MAX_LENGTH_PENALTY = 10.0

@@ -57,6 +57,9 @@ class ModelConfig:
     """Chance that a token is replaced by the unknown one, in training only."""
     spelling: bool = False
     """Whether a token's vector is also of how it begins, how it ends, and its capitals."""
+    pools_tokens: bool = False
+    """Whether a classifier's pooling also draws the tokens' own vectors, so that an answer may be
+    pointed at in the text."""
     tied: bool = False
     """Whether what writes tokens scores them by the vectors that they come in by."""
     recent_steps: int = 0

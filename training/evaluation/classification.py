@@ -28,7 +28,7 @@ def evaluate_classification(data: LabelledTexts, runner: Runner, *, reference: s
     """Accuracy on the test split, beside always saying the commonest training label."""
     classes = len(data.labels)
     told = _told(data.tested.ids, runner)
-    logits = torch.stack([torch.from_numpy(one.outputs) for one in told])  # [texts, classes]
+    logits = _scores(told)
     targets = torch.tensor([data.labels.index(item.class_name) for item in data.tested.items])
     commonest, _ = Counter(item.class_name for item in data.learned.items).most_common(1)[0]
     right = sum(item.class_name == commonest for item in data.tested.items)
@@ -48,6 +48,15 @@ def evaluate_classification(data: LabelledTexts, runner: Runner, *, reference: s
         confusion_picture(confusion.numpy(), data.labels),
     )
     return Evaluation((metric,), picture, more_pictures=_looks(data, told))
+
+
+def classify(texts: Sequence[Tensor], runner: Runner) -> Tensor:
+    """Scores of the classes `[texts, classes]` of texts `[time]`."""
+    return _scores(_told(texts, runner))
+
+
+def _scores(told: Sequence[Ran]) -> Tensor:
+    return torch.stack([torch.from_numpy(one.outputs) for one in told])  # [texts, classes]
 
 
 def _told(texts: Sequence[Tensor], runner: Runner) -> list[Ran]:

@@ -10,12 +10,14 @@ from training.recipes.finance import stock_movement
 from training.recipes.flight_question import flight_question, flight_question_live
 from training.recipes.handwriting import mnist_rows, pen_digits
 from training.recipes.motion import aircraft_signal, body_action
+from training.recipes.novel_lm import novel_lm
 from training.recipes.oil_temperature import oil_temperature
 from training.recipes.part_of_speech import part_of_speech
 from training.recipes.question_type import question_type
 from training.recipes.restaurant_replies import restaurant_replies
 from training.recipes.sentiment import sentiment
 from training.recipes.speech import digit_string, spoken_digit, stranger_digit
+from training.recipes.story_questions import story_questions
 from training.recipes.tiny import (
     tiny_language,
     tiny_oddities,
@@ -52,7 +54,9 @@ _RECIPES: tuple[Recipe, ...] = (
     flight_question,
     flight_question_live,
     sentiment,
+    story_questions,
     word_lm,
+    novel_lm,
     turbofan_life,
     bearing_fault,
     water_circuit,

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Sequence
 
 from service.dataplane.feeding import Feeder, Feeding
-from service.dataplane.reading import ends_of, read_all
+from service.dataplane.reading import ends_of, predictions_of, read_all
 from service.dataplane.types import Call, Chunk, Feed
 from service.engine.collector import Collector
 from service.engine.continuations import Finished
@@ -98,8 +98,7 @@ class _Bulk:
                     running.append((collector, feedings))
             for collector, feedings in running:
                 ends = await ends_of(collector)
-                for (place, feeding), end in zip(feedings.items(), ends, strict=True):
-                    self._end(place, feeding, end)
+                await self._end(feedings, ends)
         finally:
             for collector, _ in running:
                 collector.close()
@@ -133,11 +132,23 @@ class _Bulk:
             self.results.update(dict.fromkeys(feedings, error.kept()))
             return None
 
-    def _end(self, place: int, feeding: Feeding, end: Finished | RecurError) -> None:
-        try:
-            self.results[place] = feeding.end(end)
-        except RecurError as error:
-            self.results[place] = error.kept()
+    async def _end(self, feedings: dict[int, Feeding], ends: list[Finished | RecurError]) -> None:
+        """Of rows of one model: commit those that came to a good end."""
+        ended: list[tuple[int, Feeding, Finished]] = []
+        for (place, feeding), end in zip(feedings.items(), ends, strict=True):
+            if isinstance(end, RecurError):
+                self.results[place] = end.kept()
+            else:
+                ended.append((place, feeding, end))
+        if not ended:
+            return
+        model = ended[0][1].model
+        told = await predictions_of(model, [(end, feeding.steps) for _, feeding, end in ended])
+        for (place, feeding, end), prediction in zip(ended, told, strict=True):
+            try:
+                self.results[place] = feeding.end(end, prediction)
+            except RecurError as error:
+                self.results[place] = error.kept()
 
 
 def _param(place: int) -> str:

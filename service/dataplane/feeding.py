@@ -5,9 +5,9 @@ from typing import Any
 import msgspec
 from numpy.typing import NDArray
 
-from service.dataplane.reading import prediction_of, read_one, read_to_end, row_of, state_after
+from service.dataplane.reading import predictions_of, read_one, read_to_end, row_of, state_after
 from service.dataplane.replay import digest_of, past_step
-from service.dataplane.types import Call, Chunk, Feed, StepReply
+from service.dataplane.types import Call, Chunk, Feed, Prediction, StepReply
 from service.engine.continuations import Finished
 from service.engine.engine import Row
 from service.errors import RecurError
@@ -29,22 +29,16 @@ class Feeding(msgspec.Struct, frozen=True):
     row: Row
     digest: bytes
 
-    def end(self, end: Finished | RecurError) -> Feed:
-        """Commit, or raise the error and leave the session untouched."""
-        if isinstance(end, RecurError):
-            raise end
+    def end(self, end: Finished, prediction: Prediction) -> Feed:
+        """Commit. Raises StateNotFinite, Gone, and then leaves the session untouched."""
         lease, session, steps = self.lease, self.lease.session, self.steps
-        reply = StepReply(
-            session.id,
-            session.step + len(steps),
-            prediction_of(self.model, end, steps),
-            lease.next_expiry(),
-        )
+        at = session.step + len(steps)
+        reply = StepReply(session.id, at, prediction, lease.next_expiry())
         lease.commit(
             state_after(end, steps, session.state),
             steps=len(steps),
             expires_at=reply.expires_at,
-            past=PastStep(session.step, self.digest, reply, reply.prediction.num_bytes),
+            past=PastStep(session.step, self.digest, reply, prediction.num_bytes),
         )
         return Feed(reply, replayed=False, model=session.model)
 
@@ -69,7 +63,10 @@ class Feeder:
             if isinstance(feeding, Feed):
                 return feeding
             (end,) = await read_to_end(model, [feeding.row], call)
-            return feeding.end(end)
+            if isinstance(end, RecurError):
+                raise end
+            (prediction,) = await predictions_of(model, [(end, steps)])
+            return feeding.end(end, prediction)
 
     def lease(self, chunk: Chunk, call: Call) -> Lease:
         """Not yet taken. Raises SessionNotFound, Gone."""

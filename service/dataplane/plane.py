@@ -14,7 +14,7 @@ from service.dataplane.feeding import Feeder
 from service.dataplane.generating import GenerationEnd
 from service.dataplane.opening import check_fork, check_opening, initial_state
 from service.dataplane.reading import (
-    prediction_of,
+    predictions_of,
     read_all,
     read_one,
     read_to_end,
@@ -37,6 +37,7 @@ from service.dataplane.types import (
     SessionInfo,
     TextPiece,
 )
+from service.engine.continuations import Finished
 from service.errors import (
     InvalidInput,
     RecurError,
@@ -93,9 +94,15 @@ class DataPlane:
         start = start_state(model)
         rows = [row_of(model, results[at], start, raw=raw) for at in places]
         ends = await read_to_end(model, rows, call) if rows else []
+        ended: dict[int, tuple[Finished, NDArray[Any]]] = {}
         for at, end in zip(places, ends, strict=True):
-            failed = isinstance(end, RecurError)
-            results[at] = end if failed else prediction_of(model, end, results[at])
+            if isinstance(end, RecurError):
+                results[at] = end
+            else:
+                ended[at] = end, results[at]
+        told = await predictions_of(model, [*ended.values()])
+        for at, prediction in zip(ended, told, strict=True):
+            results[at] = prediction
         manifest = model.manifest
         return Predictions(manifest.name, manifest.version, results)
 

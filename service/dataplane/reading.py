@@ -40,6 +40,8 @@ from service.sessions.session import SessionState
 
 _LONG_TEXT = 10_000
 """Characters beyond which text is tokenised in a thread; up to here it takes milliseconds."""
+_LONG_ANSWERS = 5_000
+"""Steps beyond which answers are made in a thread: some name every token."""
 _MAX_CHARACTERS_PER_STEP = 64
 """Text longer than this many times the steps allowed is refused before it is tokenised."""
 _REFUSED_AT_LOAD = "an encoder-decoder is not served"
@@ -151,6 +153,19 @@ def state_after(finished: Finished, steps: NDArray[Any], before: SessionState) -
     return SessionState(finished.state, pending)
 
 
+async def predictions_of(
+    model: ServedModel, ends: Sequence[tuple[Finished, NDArray[Any]]]
+) -> list[Prediction]:
+    """The answer for each sequence, from its end and the steps that it was.
+
+    Long answers are made in a thread, while the engine is held.
+    """
+    if sum([len(steps) for _, steps in ends]) <= _LONG_ANSWERS:
+        return _tell_now(model, ends)
+    with model.engine.hold():
+        return await asyncio.to_thread(_tell_now, model, ends)
+
+
 def prediction_of(model: ServedModel, finished: Finished, steps: NDArray[Any]) -> Prediction:
     """The answer in the task's own terms, for the sequence that `steps` was."""
     match model.manifest.output:
@@ -184,6 +199,12 @@ def prediction_of(model: ServedModel, finished: Finished, steps: NDArray[Any]) -
         case Seq2SeqOutput():
             raise AssertionError(_REFUSED_AT_LOAD)
     return Prediction(answer, len(steps), finished.outputs)
+
+
+def _tell_now(
+    model: ServedModel, ends: Sequence[tuple[Finished, NDArray[Any]]]
+) -> list[Prediction]:
+    return [prediction_of(model, end, steps) for end, steps in ends]
 
 
 def _read_now(

@@ -1,7 +1,10 @@
 """Predicting: the task's own terms, from numbers that nothing but the sequence decides."""
 
 import asyncio
+import threading
 import time
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,8 +12,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from service.artifact.artifact import load_artifact
 from service.artifact.scores import log_softmax
-from service.dataplane.types import Classification, DataPlaneLimits, Prediction
+from service.artifact.text import Text
+from service.dataplane.types import (
+    Chunk,
+    Classification,
+    DataPlaneLimits,
+    OpenRequest,
+    Prediction,
+)
+from service.engine.scheduler import SchedulerConfig
 from service.errors import (
     DeadlineExceeded,
     InvalidInput,
@@ -23,6 +35,7 @@ from service.errors import (
     TooLarge,
 )
 from service.runtime.base import StepInput
+from tests.service.artifacts import save_babble
 from tests.service.dataplane.serving import (
     call,
     column,
@@ -281,6 +294,35 @@ async def test_the_loop_turns_while_a_long_text_is_read() -> None:
     assert isinstance(error, TooLarge)
     # Read on the loop, it would be the two or three that a task takes.
     assert turns > 50
+
+
+@pytest.mark.parametrize(("steps", "on_loop"), [(10, True), (6000, False)])
+async def test_a_long_text_is_told_off_the_loop(
+    tmp_path: Path, steps: int, *, on_loop: bool
+) -> None:
+    artifact = load_artifact(save_babble(tmp_path))
+    text = Overheard(artifact.folder / "tokenizer.json")
+    wide = SchedulerConfig(max_padded_steps=4096, lonely_padded_steps=4096)
+    async with serving([replace(artifact, text=text)], scheduler=wide) as it:
+        prediction = await predict_one(it, "babble", "a" * steps)
+        it.plane.open_session("babble", OpenRequest(session_id="mine"), call=call())
+        await it.plane.feed("mine", "a" * steps, call=call())
+        await it.plane.feed_many([Chunk("mine", "a" * steps)], call=call())
+    assert prediction.steps == steps
+    assert len(text.threads) == 3 * steps
+    assert {thread is threading.current_thread() for thread in text.threads} == {on_loop}
+
+
+class Overheard(Text):
+    """Remembers on which thread it was asked for each token."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.threads: list[threading.Thread] = []
+
+    def token(self, token_id: int) -> str:
+        self.threads.append(threading.current_thread())
+        return super().token(token_id)
 
 
 numbers = st.lists(st.integers(-1000, 1000), min_size=1, max_size=30)

@@ -33,6 +33,7 @@ class _Bulk:
         self._feeder = feeder
         self._chunks = chunks
         self._call = call
+        self._room = feeder.room()
         self._waiting: list[asyncio.Task[None]] = []
 
     async def run(self) -> None:
@@ -78,8 +79,9 @@ class _Bulk:
         """The chunks of a session that is busy, one after the other."""
         for place in line:
             try:
-                feed = await self._feeder.feed(self._chunks[place], self._call, param=_param(place))
-                self.results[place] = feed
+                self.results[place] = await self._feeder.feed(
+                    self._chunks[place], self._call, place=_place(place), room=self._room
+                )
             except RecurError as error:
                 self.results[place] = error.kept()
 
@@ -106,7 +108,7 @@ class _Bulk:
     async def _begin(self, model: ServedModel, leases: dict[int, Lease]) -> dict[int, Feeding]:
         """What is to run, by place; the others have their results."""
         feeder, chunks = self._feeder, self._chunks
-        named = [(_param(place), chunks[place].inputs) for place in leases]
+        named = [(f"{_place(place)}inputs", chunks[place].inputs) for place in leases]
         read = await read_all(model, named, max_steps=feeder.max_steps)
         feedings: dict[int, Feeding] = {}
         for (place, lease), steps in zip(leases.items(), read, strict=True):
@@ -114,7 +116,14 @@ class _Bulk:
                 self.results[place] = steps
                 continue
             try:
-                begun = feeder.begin(lease, model, chunks[place], steps=steps)
+                begun = feeder.begin(
+                    lease,
+                    model,
+                    chunks[place],
+                    steps=steps,
+                    room=self._room,
+                    place=_place(place),
+                )
             except RecurError as error:
                 self.results[place] = error.kept()
                 continue
@@ -151,5 +160,5 @@ class _Bulk:
                 self.results[place] = error.kept()
 
 
-def _param(place: int) -> str:
-    return f"steps[{place}].inputs"
+def _place(place: int) -> str:
+    return f"steps[{place}]."

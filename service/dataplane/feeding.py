@@ -5,9 +5,10 @@ from typing import Any
 import msgspec
 from numpy.typing import NDArray
 
+from service.dataplane.raw import RawRoom
 from service.dataplane.reading import predictions_of, read_one, read_to_end, row_of, state_after
 from service.dataplane.replay import digest_of, past_step
-from service.dataplane.types import Call, Chunk, Feed, Prediction, StepReply
+from service.dataplane.types import Call, Chunk, DataPlaneLimits, Feed, Prediction, StepReply
 from service.engine.continuations import Finished
 from service.engine.engine import Row
 from service.errors import RecurError
@@ -47,19 +48,39 @@ class Feeder:
     """Advances sessions by chunks."""
 
     def __init__(
-        self, registry: Registry, sessions: MemoryStore, *, max_steps: int, metrics: Metrics
+        self,
+        registry: Registry,
+        sessions: MemoryStore,
+        *,
+        limits: DataPlaneLimits,
+        metrics: Metrics,
     ) -> None:
         self._registry = registry
         self._sessions = sessions
+        self._limits = limits
         self._metrics = metrics
-        self.max_steps = max_steps
 
-    async def feed(self, chunk: Chunk, call: Call, *, param: str = "inputs") -> Feed:
-        """Commits, or leaves the session untouched. `param` names the chunk's inputs."""
+    @property
+    def max_steps(self) -> int:
+        """Of one sequence."""
+        return self._limits.max_steps
+
+    def room(self) -> RawRoom:
+        """For the raw outputs of one request."""
+        return RawRoom(self._limits.max_raw_bytes)
+
+    async def feed(
+        self, chunk: Chunk, call: Call, *, place: str = "", room: RawRoom | None = None
+    ) -> Feed:
+        """Commits, or leaves the session untouched.
+
+        `place` is where the chunk stands in its request, which has `room` where it has others too.
+        """
         async with self.lease(chunk, call) as lease:
             model = self.model_of(lease)
-            steps = await read_one(model, chunk.inputs, param, max_steps=self.max_steps)
-            feeding = self.begin(lease, model, chunk, steps=steps)
+            steps = await read_one(model, chunk.inputs, f"{place}inputs", max_steps=self.max_steps)
+            room = room or self.room()
+            feeding = self.begin(lease, model, chunk, steps=steps, room=room, place=place)
             if isinstance(feeding, Feed):
                 return feeding
             (end,) = await read_to_end(model, [feeding.row], call)
@@ -78,9 +99,16 @@ class Feeder:
         return self._registry.pinned(lease.session.model, lease.session.version)
 
     def begin(
-        self, lease: Lease, model: ServedModel, chunk: Chunk, *, steps: NDArray[Any]
+        self,
+        lease: Lease,
+        model: ServedModel,
+        chunk: Chunk,
+        *,
+        steps: NDArray[Any],
+        room: RawRoom,
+        place: str = "",
     ) -> Feeding | Feed:
-        """What is to run, or the reply that was given before. Raises StepMismatch.
+        """What is to run, or the reply that was given before. Raises StepMismatch, TooLarge.
 
         `steps` is the chunk as the model takes it.
         """
@@ -91,5 +119,7 @@ class Feeder:
         if past is not None:
             assert isinstance(past.reply, StepReply), "the digest is that of a feed"
             return Feed(past.reply, replayed=True, model=session.model)
+        if chunk.raw:
+            room.take(model.manifest.graph, len(steps), param=f"{place}raw")
         row = row_of(model, steps, session.state, raw=chunk.raw)
         return Feeding(lease, model, steps, row, digest)

@@ -13,6 +13,7 @@ from service.dataplane.bulk import feed_all
 from service.dataplane.feeding import Feeder
 from service.dataplane.generating import GenerationEnd
 from service.dataplane.opening import check_fork, check_opening, initial_state
+from service.dataplane.raw import RawRoom
 from service.dataplane.reading import (
     predictions_of,
     read_all,
@@ -70,7 +71,7 @@ class DataPlane:
         self._sessions = sessions
         self._limits = limits
         self._metrics = metrics
-        self._feeder = Feeder(registry, sessions, max_steps=limits.max_steps, metrics=metrics)
+        self._feeder = Feeder(registry, sessions, limits=limits, metrics=metrics)
         self._num_streams = 0
 
     def models(self) -> list[ModelInfo]:
@@ -91,6 +92,10 @@ class DataPlane:
         max_steps = self._limits.max_steps
         results: list[Any] = await read_all(model, named, max_steps=max_steps)
         places = [at for at, read in enumerate(results) if not isinstance(read, RecurError)]
+        if raw:
+            room = RawRoom(self._limits.max_raw_bytes)
+            for at in places:
+                room.take(model.manifest.graph, len(results[at]), param="raw")
         start = start_state(model)
         rows = [row_of(model, results[at], start, raw=raw) for at in places]
         ends = await read_to_end(model, rows, call) if rows else []

@@ -117,6 +117,22 @@ async def test_raw_outputs_of_a_whole_sequence_model_are_its_scores() -> None:
     assert result.outputs["logits"].tolist() == [-1, 1]
 
 
+async def test_raw_outputs_beyond_the_limit_are_refused_before_anything_runs() -> None:
+    steps: list[StepInput] = []
+    limits = DataPlaneLimits(max_raw_bytes=10 * VOCAB * 4)
+    async with serving(on_step=steps.append, limits=limits) as it:
+        for texts in (["a" * 11], ["a" * 6, "a" * 5]):
+            with pytest.raises(TooLarge, match="RECUR_MAX_RAW_BYTES") as caught:
+                await it.plane.predict("babble", texts, call=call(), raw=True)
+            assert caught.value.param == "raw"
+            assert caught.value.details == {"limit": 10 * VOCAB * 4}
+        assert steps == []
+        await it.plane.predict("babble", ["a" * 11], call=call())
+        await it.plane.predict("babble", ["a" * 6, "a" * 4, ""], call=call(), raw=True)
+        # A classifier's scores are no more for a long sequence than for a short one.
+        await it.plane.predict("parity", [np.ones(900, np.int64)], call=call(), raw=True)
+
+
 BAD_NUMBERS: list[tuple[Any, type[RecurError], str]] = [
     ("text", InvalidInput, "inputs[1]"),
     (np.array([1.0, 2.0]), InvalidInput, "inputs[1]"),

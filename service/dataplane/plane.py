@@ -12,6 +12,7 @@ from service.dataplane import generating
 from service.dataplane.bulk import feed_all
 from service.dataplane.feeding import Feeder
 from service.dataplane.generating import GenerationEnd
+from service.dataplane.number import check_number
 from service.dataplane.opening import check_fork, check_opening, initial_state
 from service.dataplane.raw import RawRoom
 from service.dataplane.reading import (
@@ -42,7 +43,6 @@ from service.engine.continuations import Finished
 from service.errors import (
     InvalidInput,
     RecurError,
-    TooLarge,
     TooManyStreams,
 )
 from service.registry.registry import Registry
@@ -272,15 +272,9 @@ class DataPlane:
 
     def _check_number(self, number: int, param: str) -> None:
         """Of the sequences in one request."""
-        limit = self._limits.max_sequences
         if not number:
             raise InvalidInput("at least one sequence", param=param, details={"min": 1})
-        if number > limit:
-            raise TooLarge(
-                f"{number} sequences; RECUR_MAX_SEQUENCES allows {limit}",
-                param=param,
-                details={"limit": limit},
-            )
+        check_number(number, self._limits.max_sequences, param)
 
     async def _prompt(self, model: ServedModel, request: GenerateRequest) -> NDArray[np.int64]:
         generating.text_model(model)

@@ -13,6 +13,7 @@ from typing import Any, Generic, TypeVar, get_args
 
 import msgspec
 
+from service.dataplane.number import check_number, too_many
 from service.errors import Cancelled, InvalidInput, MalformedRequest, RecurError, TooLarge
 from service.protocols.exchange import Exchange
 from service.protocols.skim import fields
@@ -102,7 +103,7 @@ class BodyDecoder(Generic[S]):
             seen.add(name)
             if number > limits.get(name, number):
                 if name == self.sequences:
-                    raise _too_many(f"over {max_sequences}", max_sequences, name)
+                    raise too_many(f"over {max_sequences}", max_sequences, name)
                 raise TooLarge(
                     f"{name}: over {_MAX_ITEMS} items", param=name, details={"limit": _MAX_ITEMS}
                 )
@@ -259,20 +260,6 @@ class Form(Generic[A]):
         if lengths is not None:
             check_number(lengths.size, max_sequences, self.decoder.sequences or "lengths")
         return self._of_tensors(tensors)
-
-
-def check_number(number: int, limit: int, param: str) -> None:
-    """Of the sequences in one request. Raises TooLarge."""
-    if number > limit:
-        raise _too_many(str(number), limit, param)
-
-
-def _too_many(number: str, limit: int, param: str) -> TooLarge:
-    return TooLarge(
-        f"{number} sequences; RECUR_MAX_SEQUENCES allows {limit}",
-        param=param,
-        details={"limit": limit},
-    )
 
 
 def _shortened(text: str) -> str:

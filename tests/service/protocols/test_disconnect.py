@@ -27,7 +27,15 @@ PATIENCE_SECONDS = 5.0
         ("/v1/sessions/mine/generate", b'{"prompt":"wait"}'),
         ("/v1/sessions/mine/generate", b'{"prompt":"to wait","stream":true}'),
     ],
-    ids=["predict", "generate", "stream at once", "stream midway", "step", "session", "session stream"],
+    ids=[
+        "predict",
+        "generate",
+        "stream at once",
+        "stream midway",
+        "step",
+        "session",
+        "session stream",
+    ],
 )
 def test_work_stops_when_its_client_leaves(path: str, body: bytes):
     plane, collectors = FakeDataPlane(), CollectorRegistry()

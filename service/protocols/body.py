@@ -19,7 +19,7 @@ from service.protocols.exchange import Exchange
 from service.protocols.skim import fields
 from service.protocols.status import UnsupportedMediaType
 from service.protocols.tensors import MEDIA_TYPE, Tensors, load
-from service.protocols.unique import check_unique, twice
+from service.protocols.unique import UniqueItems, check_unique, names_of, twice
 
 A = TypeVar("A")
 S = TypeVar("S", bound=msgspec.Struct)
@@ -68,8 +68,8 @@ class BodyDecoder(Generic[S]):
         known = msgspec.structs.fields(shape)
         # What stays raw is skipped by the decoder, and read in pieces later.
         self._counted = [field.encode_name for field in known if not _is_raw(field.type)]
-        names = "|".join(re.escape(field.encode_name) for field in known)
-        self._name = re.compile(rf'"({names})"\s*:'.encode())
+        self._name = names_of(shape)
+        self._items = UniqueItems.of(shape, sequences)
 
     def decode(self, body: bytes, *, max_sequences: int) -> S:
         """Raises MalformedRequest, InvalidInput or TooLarge."""
@@ -89,6 +89,8 @@ class BodyDecoder(Generic[S]):
             check_number(len(getattr(value, self.sequences)), max_sequences, self.sequences)
         if not is_long:
             self._refuse_duplicates(body)
+        if self._items is not None:
+            self._items.check(body)
         return value
 
     def _check_fields(self, body: bytes, max_sequences: int) -> None:

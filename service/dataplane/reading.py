@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -47,6 +48,8 @@ from service.sessions.session import SessionState
 
 _LONG_TEXT = 10_000
 """Characters beyond which text is tokenised in a thread; up to here it takes milliseconds."""
+_LONG_ANSWERS = 5_000
+"""Steps beyond which answers are made in a thread: some name every token."""
 _MAX_CHARACTERS_PER_STEP = 64
 """Text longer than this many times the steps allowed is refused before it is tokenised."""
 _OF_TWO_GRAPHS = "an encoder-decoder's sources are translated"
@@ -221,18 +224,28 @@ def state_after(model: ServedModel, finished: Finished, steps: NDArray[Any]) -> 
     return SessionState(finished.state, pending, waiting)
 
 
-def prediction_of(
-    model: ServedModel,
-    finished: Finished,
-    steps: NDArray[Any],
-    *,
-    before: SessionState,
-    step: int = 0,
-) -> Prediction:
-    """The answer in the task's own terms, for the sequence that `steps` was.
+class Ended(msgspec.Struct, frozen=True):
+    """A sequence that was read to its end."""
 
-    It went on from `before`, where `step` steps had been.
-    """
+    finished: Finished
+    steps: NDArray[Any]
+    before: SessionState
+    """Where it went on from."""
+    step: int = 0
+    """How many steps had been there."""
+
+
+async def predictions_of(model: ServedModel, ends: Sequence[Ended]) -> list[Prediction]:
+    """The answer of each sequence. Long answers are made in a thread, while the engine is held."""
+    if sum([len(ended.steps) for ended in ends]) <= _LONG_ANSWERS:
+        return _tell_now(model, ends)
+    with model.engine.hold():
+        return await asyncio.to_thread(_tell_now, model, ends)
+
+
+def prediction_of(model: ServedModel, ended: Ended) -> Prediction:
+    """The answer in the task's own terms."""
+    finished, steps = ended.finished, ended.steps
     match model.manifest.output:
         case AnomalyOutput(threshold=threshold):
             assert finished.answer is not None, "its rows keep every score"
@@ -243,7 +256,7 @@ def prediction_of(
             answer = Classification(labels, finished.answer)
         case CtcOutput() as output:
             assert finished.answer is not None, "its rows keep every score"
-            answer = transcript_of(output, finished.answer, before, step=step)
+            answer = transcript_of(output, finished.answer, ended.before, step=ended.step)
         case ForecastingOutput() as output:
             assert finished.answer is not None, "it was wanted"
             answer = _forecast_of(output, finished.answer)
@@ -279,6 +292,10 @@ def _forecast_of(output: ForecastingOutput, answer: NDArray[np.float32]) -> Fore
     if not output.quantiles:
         return Forecast(answer)
     return Forecast(answer[output.median], Quantiles(output.quantiles, answer))
+
+
+def _tell_now(model: ServedModel, ends: Sequence[Ended]) -> list[Prediction]:
+    return [prediction_of(model, ended) for ended in ends]
 
 
 def _read_now(

@@ -36,6 +36,7 @@ class DataPlaneLimits:
     max_stop_strings: int = 8
     max_streams: int = 256
     max_metadata_bytes: int = 4096
+    max_raw_bytes: int = 1 << 26
 
 
 PRIORITIES = {"low": 0.25, "normal": 1.0, "high": 4.0}

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -22,6 +23,7 @@ from service.artifact.manifest import (
     TextInput,
 )
 from service.artifact.scores import softmax
+from service.dataplane.explaining import attention_of
 from service.dataplane.series import ReadSeries
 from service.dataplane.sound import Hops, checked_samples, heard_from
 from service.dataplane.tagging import WordSteps, tagging_of
@@ -33,6 +35,7 @@ from service.dataplane.types import (
     Forecast,
     Likelihood,
     Prediction,
+    Quantiles,
     Regression,
     SequenceInput,
 )
@@ -45,9 +48,11 @@ from service.sessions.session import SessionState
 
 _LONG_TEXT = 10_000
 """Characters beyond which text is tokenised in a thread; up to here it takes milliseconds."""
+_LONG_ANSWERS = 5_000
+"""Steps beyond which answers are made in a thread: some name every token."""
 _MAX_CHARACTERS_PER_STEP = 64
 """Text longer than this many times the steps allowed is refused before it is tokenised."""
-_REFUSED_AT_LOAD = "an encoder-decoder is not served"
+_OF_TWO_GRAPHS = "an encoder-decoder's sources are translated"
 
 _FEW = 16
 """Numbers up to which Python's own loop is faster than an array's."""
@@ -138,6 +143,8 @@ def begun(
     read: Sequence[NDArray[Any] | RecurError],
 ) -> list[NDArray[Any] | RecurError]:
     """What `read_all` gave of each named sequence, as steps from the start."""
+    if not isinstance(model.manifest.input, AudioInput):
+        return list(read)
     start, results = start_state(model), list[NDArray[Any] | RecurError]()
     for (param, _), one in zip(named, read, strict=True):
         try:
@@ -148,8 +155,15 @@ def begun(
     return results
 
 
-def row_of(model: ServedModel, steps: NDArray[Any], state: SessionState, *, raw: bool) -> Row:
-    """The engine's row that reads `steps` on from `state`.
+def row_of(
+    model: ServedModel,
+    steps: NDArray[Any],
+    state: SessionState,
+    *,
+    raw: bool,
+    attention: str | None = None,
+) -> Row:
+    """The engine's row that reads `steps` on from `state`; `attention` is an output to tell of.
 
     A language model reads the token before each one of the text, so that every token of the text
     is predicted: its inputs are the pending token and all of the text but its last.
@@ -160,8 +174,13 @@ def row_of(model: ServedModel, steps: NDArray[Any], state: SessionState, *, raw:
             inputs = state.context(steps)[:-1]
             continuation = Score(per_step, logits=logits, targets=steps, keep=raw)
             return Row(inputs, state.tensors, continuation)
-        case AnomalyOutput(score=name) | TaggingOutput(scores=name) | CtcOutput(logits=name):
-            reader = ReadSeries(per_step, output=name, keep=raw)
+        case (
+            AnomalyOutput(score=name)
+            | CtcOutput(logits=name)
+            | TaggingOutput(scores=name)
+            | RegressionOutput(value=name, every_step=True)
+        ):
+            reader = ReadSeries(per_step, output=name, keep=raw, attention=attention)
             return Row(np.asarray(steps), state.tensors, reader)
         case ClassificationOutput(logits=logits):
             wanted = Wanted(logits, softmax)
@@ -170,8 +189,9 @@ def row_of(model: ServedModel, steps: NDArray[Any], state: SessionState, *, raw:
         case RegressionOutput(value=value):
             wanted = Wanted(value, np.asarray)
         case Seq2SeqOutput():
-            raise AssertionError(_REFUSED_AT_LOAD)
-    return Row(np.asarray(steps), state.tensors, Read(per_step, wanted=wanted, keep=raw))
+            raise AssertionError(_OF_TWO_GRAPHS)
+    reader = Read(per_step, wanted=wanted, keep=raw, attention=attention)
+    return Row(np.asarray(steps), state.tensors, reader)
 
 
 async def read_to_end(
@@ -204,18 +224,28 @@ def state_after(model: ServedModel, finished: Finished, steps: NDArray[Any]) -> 
     return SessionState(finished.state, pending, waiting)
 
 
-def prediction_of(
-    model: ServedModel,
-    finished: Finished,
-    steps: NDArray[Any],
-    *,
-    before: SessionState,
-    step: int = 0,
-) -> Prediction:
-    """The answer in the task's own terms, for the sequence that `steps` was.
+class Ended(msgspec.Struct, frozen=True):
+    """A sequence that was read to its end."""
 
-    It went on from `before`, where `step` steps had been.
-    """
+    finished: Finished
+    steps: NDArray[Any]
+    before: SessionState
+    """Where it went on from."""
+    step: int = 0
+    """How many steps had been there."""
+
+
+async def predictions_of(model: ServedModel, ends: Sequence[Ended]) -> list[Prediction]:
+    """The answer of each sequence. Long answers are made in a thread, while the engine is held."""
+    if sum([len(ended.steps) for ended in ends]) <= _LONG_ANSWERS:
+        return _tell_now(model, ends)
+    with model.engine.hold():
+        return await asyncio.to_thread(_tell_now, model, ends)
+
+
+def prediction_of(model: ServedModel, ended: Ended) -> Prediction:
+    """The answer in the task's own terms."""
+    finished, steps = ended.finished, ended.steps
     match model.manifest.output:
         case AnomalyOutput(threshold=threshold):
             assert finished.answer is not None, "its rows keep every score"
@@ -226,10 +256,14 @@ def prediction_of(
             answer = Classification(labels, finished.answer)
         case CtcOutput() as output:
             assert finished.answer is not None, "its rows keep every score"
-            answer = transcript_of(output, finished.answer, before, step=step)
-        case ForecastingOutput():
+            answer = transcript_of(output, finished.answer, ended.before, step=ended.step)
+        case ForecastingOutput() as output:
             assert finished.answer is not None, "it was wanted"
-            answer = Forecast(finished.answer)
+            answer = _forecast_of(output, finished.answer)
+        case RegressionOutput(unit=unit, every_step=True):
+            assert finished.answer is not None, "its rows keep every value"
+            values = finished.answer[:, 0]
+            answer = Regression(float(values[-1]), unit, values)
         case RegressionOutput(unit=unit):
             assert finished.answer is not None, "it was wanted"
             answer = Regression(float(finished.answer[0]), unit)
@@ -248,8 +282,20 @@ def prediction_of(
             assert finished.answer is not None, "it was wanted"
             answer = tagging_of(output, finished.answer, steps, text=model.text)
         case Seq2SeqOutput():
-            raise AssertionError(_REFUSED_AT_LOAD)
-    return Prediction(answer, len(steps), finished.outputs)
+            raise AssertionError(_OF_TWO_GRAPHS)
+    weights = finished.attention
+    attention = None if weights is None else attention_of(model, weights, steps)
+    return Prediction(answer, len(steps), finished.outputs, attention)
+
+
+def _forecast_of(output: ForecastingOutput, answer: NDArray[np.float32]) -> Forecast:
+    if not output.quantiles:
+        return Forecast(answer)
+    return Forecast(answer[output.median], Quantiles(output.quantiles, answer))
+
+
+def _tell_now(model: ServedModel, ends: Sequence[Ended]) -> list[Prediction]:
+    return [prediction_of(model, ended) for ended in ends]
 
 
 def _read_now(

@@ -9,13 +9,14 @@ from training.data.faults import cmapss, cwru
 from training.data.finance import acl18
 from training.data.fsdd import digit_strings, digits_of_a_stranger, spoken_digits
 from training.data.handwriting import mnist_rows, pendigits
-from training.data.language import LanguageData, penn_treebank, tiny_shakespeare
+from training.data.language import LanguageData, penn_treebank, tiny_shakespeare, war_and_peace
 from training.data.motion import natops, utkinect
 from training.data.pairs import TextPairs
 from training.data.questions import LabelledTexts, trec
 from training.data.sentiment import sst2
 from training.data.signals import LabelledSignals, MeasuredSignals
 from training.data.speech import SpokenStrings, SpokenWords
+from training.data.stories import babi
 from training.data.synthetic import (
     generated_oddities,
     generated_pairs,
@@ -47,9 +48,11 @@ AnyData = (
 
 _LOADERS: Mapping[str, Callable[[DataConfig, int], AnyData]] = {
     "tinyshakespeare": tiny_shakespeare,
+    "war-and-peace": war_and_peace,
     "ptb": penn_treebank,
     "trec": trec,
     "sst2": sst2,
+    "babi": babi,
     "ewt": ewt,
     "atis": atis,
     "etth1": etth1,

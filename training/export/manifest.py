@@ -66,12 +66,14 @@ def meaning(data: AnyData, config: RunConfig) -> Meaning:
             reads = TextInput(num_tokens=data.num_tokens)
             return Meaning(reads, output, {reads.tokenizer: _dumped(data.tokenizer)})
         case LabelledTexts():
-            classes = ClassificationOutput(labels=data.labels)
+            classes = ClassificationOutput(labels=data.labels, attention=ATTENTION)
             reads = TextInput(num_tokens=data.num_tokens)
             return Meaning(reads, classes, {reads.tokenizer: _dumped(data.tokenizer)})
         case TaggedSentences():
             reads = TextInput(num_tokens=data.num_tokens)
-            tags = TaggingOutput(tags=data.tags, intents=data.intents)
+            pools = config.model.bidirectional and data.intents
+            attention = ATTENTION if pools else None
+            tags = TaggingOutput(tags=data.tags, intents=data.intents, attention=attention)
             return Meaning(reads, tags, {reads.tokenizer: _dumped(data.tokenizer)})
         case SeriesData():
             table = data.table
@@ -103,7 +105,8 @@ def meaning(data: AnyData, config: RunConfig) -> Meaning:
         case AnomalyData(signals=signals):
             return Meaning(_numbers(signals), AnomalyOutput(threshold=ODD_ABOVE), {})
         case MeasuredSignals(signals=signals, name=name, unit=unit):
-            return Meaning(_numbers(signals), RegressionOutput(name=name, unit=unit), {})
+            value = RegressionOutput(name=name, unit=unit, every_step=config.data.every_step)
+            return Meaning(_numbers(signals), value, {})
         case SpokenWords(sound=sound, labels=labels):
             return Meaning(_audio(sound), ClassificationOutput(labels=labels), {})
         case SpokenStrings(sound=sound, labels=labels):
@@ -127,8 +130,7 @@ def probe(data: AnyData, runner: AnyRunner) -> ProbeData:
         case _, Runner():
             inputs, lengths = _probe_rows(data)
             ran = runner.run(inputs, lengths)
-            outputs = {runner.spec.outputs[0].name: ran.outputs}
-            return ProbeData(inputs, lengths, outputs, ran.state)
+            return ProbeData(inputs, lengths, ran.named(runner.spec), ran.state)
         case _:
             raise TypeError("pairs of texts, and nothing else, take two graphs")
 
@@ -146,9 +148,7 @@ def _pair_probe(data: TextPairs, runner: PairRunner) -> ProbeData:
     inputs, lengths = pad(targets).numpy(), np.array([len(row) for row in targets], np.int32)
     memory = runner.encode(source.inputs, source.lengths)
     decoded = runner.decode(inputs, memory, lengths=lengths)
-    given = [decoded.outputs, *([] if decoded.attention is None else [decoded.attention])]
-    outputs = {spec.name: array for spec, array in zip(runner.writes.outputs, given, strict=True)}
-    return ProbeData(inputs, lengths, outputs, decoded.state, source)
+    return ProbeData(inputs, lengths, decoded.named(runner.writes), decoded.state, source)
 
 
 def _dumped(tokenizer: Tokenizer) -> bytes:

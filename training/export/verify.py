@@ -29,7 +29,7 @@ from training.export.draft import graph_inputs, graph_outputs
 from training.export.graph import Graph
 from training.export.networks import Network
 from training.export.weights import OPERATORS
-from training.nn.models import Forecaster, LanguageModel, SequenceClassifier
+from training.nn.models import Forecaster, LanguageModel, Prediction, SequenceClassifier
 from training.nn.recurrent import RecurrentStack
 from training.nn.signals import SignalNetwork
 from training.nn.speech import Listener
@@ -85,7 +85,12 @@ def _from_torch(network: Network, runner: Runner, draw: np.random.Generator) -> 
             prediction = network(
                 torch.from_numpy(batch.inputs), torch.from_numpy(batch.lengths).long(), state
             )
-        expected = Ran(prediction.outputs.numpy(), tuple(part.numpy() for part in prediction.state))
+        weights = prediction.attention if isinstance(prediction, Prediction) else None
+        expected = Ran(
+            prediction.outputs.numpy(),
+            tuple(part.numpy() for part in prediction.state),
+            None if weights is None else weights.numpy(),
+        )
         worst = max(worst, difference(run(runner, batch), expected, batch.lengths))
     return worst
 

@@ -62,6 +62,16 @@ def tiny_pairs() -> RunConfig:
     )
 
 
+def tiny_pairs_blind() -> RunConfig:
+    config = tiny_pairs()
+    return replace(
+        config,
+        name="tiny-pairs-blind",
+        description="Generated sentences from German to English, without looking back.",
+        model=replace(config.model, attention=None, residual=True, layers=2),
+    )
+
+
 def tiny_series() -> RunConfig:
     return RunConfig(
         name="tiny-series",
@@ -87,8 +97,18 @@ def tiny_wear() -> RunConfig:
         name="tiny-wear",
         description="How many steps a generated part has left.",
         data=DataConfig("generated-wear", batch_size=8),
-        model=ModelConfig(cell="lstm", hidden=8),
+        model=ModelConfig(cell="rnn_tanh", hidden=8),
         optim=OptimConfig(learning_rate=2e-2, max_epochs=3),
+    )
+
+
+def tiny_wear_along() -> RunConfig:
+    config = tiny_wear()
+    return replace(
+        config,
+        name="tiny-wear-along",
+        description="How many steps a generated part has left, told at every step.",
+        data=replace(config.data, every_step=True),
     )
 
 

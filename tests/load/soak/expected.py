@@ -124,7 +124,10 @@ class Model:
                 # A tie may be written either way; the score is the same but for rounding.
                 logits = np.split(self._reference.run(inputs), ends[:-1])
                 return [np.array([collapse(part).score]) for part in logits]
-            case ForecastingOutput() | RegressionOutput():
+            case ForecastingOutput(quantiles=quantiles) as output:
+                forecasts = self._reference.run(inputs)[ends - 1].astype(np.float64)
+                return list(forecasts[:, output.median] if quantiles else forecasts)
+            case RegressionOutput():
                 return list(self._reference.run(inputs)[ends - 1].astype(np.float64))
             case AnomalyOutput():
                 return np.split(self._reference.run(inputs)[:, 0].astype(np.float64), ends[:-1])

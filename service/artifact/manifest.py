@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from enum import StrEnum
+from itertools import pairwise
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -18,6 +19,7 @@ from service.artifact.scaling import Scaling
 
 FORMAT_VERSION = 1
 MANIFEST_FILE = "manifest.json"
+_MEDIAN = 0.5
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
 """A model's name: it is a folder, a part of URLs, and a metric label."""
@@ -73,7 +75,10 @@ class ClassificationOutput(Part):
 
 
 class ForecastingOutput(Part):
-    """`forecast [batch, time, horizon, targets]`: at every step, the `horizon` steps after it."""
+    """`forecast [batch, time, horizon, targets]`: at every step, the `horizon` steps after it.
+
+    With quantiles it is `[batch, time, quantiles, horizon, targets]`, and the forecast the median.
+    """
 
     task: Literal[Task.FORECASTING] = Task.FORECASTING
     forecast: str = "forecast"
@@ -81,6 +86,21 @@ class ForecastingOutput(Part):
     targets: tuple[str, ...] = Field(min_length=1)
     units: tuple[str, ...] = ()
     step_seconds: float | None = None
+    quantiles: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = ()
+    """Shares of what comes that are to lie below each; ascending, the median among them."""
+
+    @model_validator(mode="after")
+    def _quantiles_have_a_median(self) -> "ForecastingOutput":
+        if self.quantiles and _MEDIAN not in self.quantiles:
+            raise ValueError(f"quantiles: {_MEDIAN}, the forecast, is not among them")
+        if any(one >= next_one for one, next_one in pairwise(self.quantiles)):
+            raise ValueError("quantiles: are not ascending")
+        return self
+
+    @property
+    def median(self) -> int:
+        """The place of the forecast among the quantiles."""
+        return self.quantiles.index(_MEDIAN)
 
 
 class AnomalyOutput(Part):
@@ -356,7 +376,9 @@ def _needed_output(
             classes = len(output.labels)
             return output.logits, ("batch", "time", classes) if causal else ("batch", classes)
         case ForecastingOutput():
-            return output.forecast, ("batch", "time", output.horizon, len(output.targets))
+            bands = (len(output.quantiles),) if output.quantiles else ()
+            forecast = (*bands, output.horizon, len(output.targets))
+            return output.forecast, ("batch", "time", *forecast)
         case AnomalyOutput():
             return output.score, ("batch", "time", 1)
         case RegressionOutput():

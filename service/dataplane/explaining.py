@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from service.artifact.manifest import ClassificationOutput, TaggingOutput
+from service.artifact.manifest import ClassificationOutput, Seq2SeqOutput, TaggingOutput
 from service.dataplane.types import Attention
 from service.errors import InvalidInput
 from service.registry.served_model import ServedModel
@@ -14,7 +14,7 @@ from service.registry.served_model import ServedModel
 def attention_output(model: ServedModel) -> str:
     """The name of the output that tells. Raises InvalidInput where there is none."""
     output = model.manifest.output
-    tells = isinstance(output, ClassificationOutput | TaggingOutput)
+    tells = isinstance(output, ClassificationOutput | Seq2SeqOutput | TaggingOutput)
     name = output.attention if tells else None
     if name is None:
         raise InvalidInput(

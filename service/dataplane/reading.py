@@ -29,6 +29,7 @@ from service.dataplane.types import (
     Forecast,
     Likelihood,
     Prediction,
+    Quantiles,
     Regression,
     SequenceInput,
 )
@@ -43,7 +44,7 @@ _LONG_TEXT = 10_000
 """Characters beyond which text is tokenised in a thread; up to here it takes milliseconds."""
 _MAX_CHARACTERS_PER_STEP = 64
 """Text longer than this many times the steps allowed is refused before it is tokenised."""
-_REFUSED_AT_LOAD = "an encoder-decoder is not served"
+_OF_TWO_GRAPHS = "an encoder-decoder's sources are translated"
 
 _FEW = 16
 """Numbers up to which Python's own loop is faster than an array's."""
@@ -138,7 +139,7 @@ def row_of(
         case RegressionOutput(value=value):
             wanted = Wanted(value, np.asarray)
         case Seq2SeqOutput():
-            raise AssertionError(_REFUSED_AT_LOAD)
+            raise AssertionError(_OF_TWO_GRAPHS)
     reader = Read(per_step, wanted=wanted, keep=raw, attention=attention)
     return Row(steps, state.tensors, reader)
 
@@ -174,9 +175,9 @@ def prediction_of(model: ServedModel, finished: Finished, steps: NDArray[Any]) -
         case ClassificationOutput(labels=labels):
             assert finished.answer is not None, "it was wanted"
             answer = Classification(labels, finished.answer)
-        case ForecastingOutput():
+        case ForecastingOutput() as output:
             assert finished.answer is not None, "it was wanted"
-            answer = Forecast(finished.answer)
+            answer = _forecast_of(output, finished.answer)
         case RegressionOutput(unit=unit, every_step=True):
             assert finished.answer is not None, "its rows keep every value"
             values = finished.answer[:, 0]
@@ -199,10 +200,16 @@ def prediction_of(model: ServedModel, finished: Finished, steps: NDArray[Any]) -
             assert finished.answer is not None, "it was wanted"
             answer = tagging_of(output, finished.answer, steps, text=model.text)
         case Seq2SeqOutput():
-            raise AssertionError(_REFUSED_AT_LOAD)
+            raise AssertionError(_OF_TWO_GRAPHS)
     weights = finished.attention
     attention = None if weights is None else attention_of(model, weights, steps)
     return Prediction(answer, len(steps), finished.outputs, attention)
+
+
+def _forecast_of(output: ForecastingOutput, answer: NDArray[np.float32]) -> Forecast:
+    if not output.quantiles:
+        return Forecast(answer)
+    return Forecast(answer[output.median], Quantiles(output.quantiles, answer))
 
 
 def _read_now(

@@ -31,6 +31,7 @@ class DataPlaneLimits:
     max_steps: int = 100_000
     max_tokens: int = 4096
     max_choices: int = 16
+    max_beam_width: int = 16
     max_logprobs: int = 20
     max_stop_strings: int = 8
     max_streams: int = 256
@@ -72,9 +73,24 @@ class Classification(msgspec.Struct, frozen=True):
         return dict(zip(self.labels, self.probabilities.tolist(), strict=True))
 
 
+class Quantiles(msgspec.Struct, frozen=True):
+    """What shares of all that may come are to lie below."""
+
+    shares: tuple[float, ...]
+    values: NDArray[np.float32]
+    """`[shares, horizon, targets]`"""
+
+    @property
+    def named(self) -> dict[str, NDArray[np.float32]]:
+        """Each share's values, `[horizon, targets]`."""
+        return {str(share): row for share, row in zip(self.shares, self.values, strict=True)}
+
+
 class Forecast(msgspec.Struct, frozen=True):
     forecast: NDArray[np.float32]
     """`[horizon, targets]`, in the units of the manifest, for the steps after the last one."""
+    quantiles: Quantiles | None = None
+    """Where the model has them; the forecast is the one of 0.5."""
 
 
 class Anomalies(msgspec.Struct, frozen=True):
@@ -125,7 +141,28 @@ class Tagging(msgspec.Struct, frozen=True):
     """What the whole sequence is; of a causal model, what it is so far."""
 
 
-Answer = Anomalies | Classification | Forecast | Likelihood | Regression | Tagging
+class Alignment(msgspec.Struct, frozen=True):
+    """Where a decoder looked in the source as it wrote each token."""
+
+    weights: NDArray[np.float32]
+    """`[target_time, source_time]`; each row sums to 1."""
+    source: list[str]
+    """Tokens; the last is what ends every source."""
+    target: list[str]
+    """Tokens; the last is the end, where the text has one."""
+
+
+class Written(msgspec.Struct, frozen=True):
+    """The text that another one becomes."""
+
+    text: str
+    score: float
+    """Its log probability, in nats, over its length as the length penalty weighs it."""
+    alignment: Alignment | None = None
+    """Where it was asked for."""
+
+
+Answer = Anomalies | Classification | Forecast | Likelihood | Regression | Tagging | Written
 
 
 class Attention(msgspec.Struct, frozen=True):
@@ -165,6 +202,17 @@ class Predictions(msgspec.Struct, frozen=True):
     """In the order of the request."""
 
 
+class SearchRequest(msgspec.Struct, frozen=True):
+    """How to search for the text that another one becomes. `None` is the model's default."""
+
+    beam_width: int | None = None
+    length_penalty: float | None = None
+    max_tokens: int | None = None
+
+
+DEFAULT_SEARCH = SearchRequest()
+
+
 class GenerateRequest(msgspec.Struct, frozen=True):
     """`None` is the model's default. `prompt` None or empty starts from nothing, or the session."""
 
@@ -181,6 +229,9 @@ class GenerateRequest(msgspec.Struct, frozen=True):
     """None: no log probabilities; k: those of the sampled tokens and of the k likeliest."""
     stream: bool = True
     """Whether pieces are wanted as they come; the end has the whole text in any case."""
+    beam_width: int | None = None
+    """Of an encoder-decoder: above one, texts are searched for, not drawn."""
+    length_penalty: float | None = None
 
 
 class TokenLogprob(msgspec.Struct, frozen=True):

@@ -1,6 +1,7 @@
 """Small real artifacts, built without torch: what the service can load, in a few milliseconds.
 
 - `running-total`: causal, numeric; its forecast is the total of all that the row has seen.
+- `banded-total`: the same with quantiles, which are the total less one, the total, and one more.
 - `babble`: causal, text; an LSTM with random weights over bytes, so that characters get split.
 - `stress`: causal, text; tags each word by its id, and tells an intent by the total so far.
 - `parity`: not causal; classifies whole sequences of tokens by the sum of their ids. It says that
@@ -41,6 +42,40 @@ _VOCAB = 256
 
 def save_running_total(models_dir: Path, *, version: int = 1, scale: float = 1.0) -> Path:
     """`scale` multiplies the total, so that versions can be told apart."""
+    forecast = helper.make_node("Unsqueeze", ["scaled", "axis_3"], ["forecast"])
+    return _save_total(
+        models_dir,
+        [forecast],
+        {"name": "running-total", "version": version},
+        output=ForecastingOutput(horizon=1, targets=("total",)),
+        constants={"scale": np.float32(scale), "axis_3": np.array([3])},
+    )
+
+
+def save_banded_total(models_dir: Path, *, version: int = 1) -> Path:
+    nodes = [
+        helper.make_node("Unsqueeze", ["scaled", "axes_2_3"], ["median"]),
+        helper.make_node("Add", ["median", "bands"], ["forecast"]),
+    ]
+    bands = np.array([-1, 0, 1], np.float32).reshape(3, 1, 1)
+    return _save_total(
+        models_dir,
+        nodes,
+        {"name": "banded-total", "version": version},
+        output=ForecastingOutput(horizon=1, targets=("total",), quantiles=(0.1, 0.5, 0.9)),
+        constants={"scale": np.float32(1), "axes_2_3": np.array([2, 3]), "bands": bands},
+    )
+
+
+def _save_total(
+    models_dir: Path,
+    nodes: Sequence[onnx.NodeProto],
+    head: dict[str, Any],
+    *,
+    output: ForecastingOutput,
+    constants: dict[str, Any],
+) -> Path:
+    """`nodes` make `forecast` of `scaled [batch, time, 1]`."""
     nodes = [
         *_valid_mask("values"),
         helper.make_node("Where", ["valid", "values", "zero_f"], ["masked"]),
@@ -51,21 +86,24 @@ def save_running_total(models_dir: Path, *, version: int = 1, scale: float = 1.0
         helper.make_node("Add", ["before", "added"], ["after"]),
         helper.make_node("Transpose", ["after"], ["total_out"], perm=[1, 0, 2]),
         helper.make_node("Mul", ["totals", "scale"], ["scaled"]),
-        helper.make_node("Unsqueeze", ["scaled", "three"], ["forecast"]),
+        *nodes,
     ]
-    constants = {"one": np.int64(1), "one_1d": np.array([1]), "three": np.array([3])}
-    constants |= {"zero_f": np.float32(0), "scale": np.float32(scale)}
+    shape = (*([len(output.quantiles)] if output.quantiles else []), 1, 1)
     graph = _graph(
         nodes,
         inputs=[_float("values", "batch", "time", 1), _LENGTHS, _float("total_in", 1, "batch", 1)],
-        outputs=[_float("forecast", "batch", "time", 1, 1), _float("total_out", 1, "batch", 1)],
-        constants=constants,
+        outputs=[
+            _float("forecast", "batch", "time", *shape),
+            _float("total_out", 1, "batch", 1),
+        ],
+        constants=constants
+        | {"one": np.int64(1), "one_1d": np.array([1]), "zero_f": np.float32(0)},
     )
     spec = GraphSpec(
         file="model.onnx",
         inputs=(TensorSpec(name="values", dtype="float32", shape=("batch", "time", 1)),),
         lengths="lengths",
-        outputs=(TensorSpec(name="forecast", dtype="float32", shape=("batch", "time", 1, 1)),),
+        outputs=(TensorSpec(name="forecast", dtype="float32", shape=("batch", "time", *shape)),),
         state=(
             StateSpec(input="total_in", output="total_out", shape=(1, "batch", 1), batch_axis=1),
         ),
@@ -73,10 +111,10 @@ def save_running_total(models_dir: Path, *, version: int = 1, scale: float = 1.0
     return _save(
         models_dir,
         graph,
-        {"name": "running-total", "version": version, "task": Task.FORECASTING, "causal": True},
+        {**head, "task": Task.FORECASTING, "causal": True},
         graph_spec=spec,
         reads=NumericInput(features=("value",)),
-        output=ForecastingOutput(horizon=1, targets=("total",)),
+        output=output,
         probe=np.arange(6, dtype=np.float32).reshape(2, 3, 1),
     )
 

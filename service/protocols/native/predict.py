@@ -21,7 +21,9 @@ async def predict(front: Front, exchange: Exchange) -> Reply:
     ask = await front.ask(exchange, _FORM)
     call = front.call(exchange, deadline_ms=ask.deadline_ms)
     model, inputs = exchange.params["model"], ask.inputs
-    work = front.plane.predict(model, inputs, call=call, raw=ask.raw, explain=ask.explain)
+    work = front.plane.predict(
+        model, inputs, call=call, raw=ask.raw, explain=ask.explain, search=ask.search
+    )
     result = await front.finish(exchange, work)
     exchange.model = result.model
 

@@ -27,6 +27,7 @@ from service.dataplane.types import (
     Tagging,
     TextPiece,
     TokenLogprob,
+    Written,
 )
 from service.errors import RecurError
 from service.protocols.reply import to_json
@@ -155,6 +156,8 @@ def model(info: ModelInfo) -> dict[str, Any]:
         "inputs": shown["graph"]["inputs"],
         "outputs": shown["graph"]["outputs"],
         "state": shown["graph"]["state"],
+        "encoder": shown["encoder"],
+        "memory": shown["graph"]["memory"],
         "limits": shown["limits"],
         "provenance": shown["provenance"],
         "digest": info.digest,
@@ -172,7 +175,9 @@ def _answer(answer: Answer) -> dict[str, Any]:
         case Classification():
             return {"label": answer.label, "probabilities": answer.named}
         case Forecast():
-            return {"forecast": answer.forecast}
+            quantiles = answer.quantiles
+            named = {} if quantiles is None else {"quantiles": quantiles.named}
+            return {"forecast": answer.forecast} | named
         case Regression(values=None):
             return {"value": answer.value, "unit": answer.unit}
         case Regression():
@@ -186,6 +191,8 @@ def _answer(answer: Answer) -> dict[str, Any]:
             }
         case Tagging():
             return _tagging(answer)
+        case Written():
+            return _written(answer)
         case _:
             assert_never(answer)
 
@@ -206,6 +213,13 @@ def _tagging(answer: Tagging) -> dict[str, Any]:
     if answer.intent is not None:
         tagged["intent"] = _answer(answer.intent)
     return tagged
+
+
+def _written(answer: Written) -> dict[str, Any]:
+    written: dict[str, Any] = {"text": answer.text, "score": answer.score}
+    if answer.alignment is not None:
+        written["alignment"] = asdict(answer.alignment)
+    return written
 
 
 def _choice(choice: Choice) -> dict[str, Any]:

@@ -65,6 +65,24 @@ Name = Annotated[str, Meta(max_length=MAX_NAME_LENGTH)]
 StopString = Annotated[str, Meta(min_length=1, max_length=1024)]
 
 
+BeamWidth = Annotated[
+    int,
+    Meta(
+        ge=1,
+        le=_INT64_MAX,
+        description="Of a seq2seq model: how many texts a search keeps at every token.",
+    ),
+]
+LengthPenalty = Annotated[
+    float,
+    Meta(
+        ge=0,
+        description="Of a seq2seq model: 0 compares texts as they are, which favours short ones.",
+    ),
+]
+MaxTokens = Annotated[int, Meta(ge=1, le=_INT64_MAX)]
+
+
 class PredictBody(msgspec.Struct, forbid_unknown_fields=True):
     inputs: Annotated[list[Sequence], Meta(min_length=1)]
     raw: bool = False
@@ -72,6 +90,9 @@ class PredictBody(msgspec.Struct, forbid_unknown_fields=True):
         bool, Meta(description="Whether to tell what part each step had in an answer.")
     ] = False
     deadline_ms: Milliseconds | None = None
+    beam_width: BeamWidth | None = None
+    length_penalty: LengthPenalty | None = None
+    max_tokens: MaxTokens | None = None
 
 
 class StepBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -95,7 +116,7 @@ class StepsBody(msgspec.Struct, forbid_unknown_fields=True):
 
 class GenerateBody(msgspec.Struct, forbid_unknown_fields=True):
     prompt: Prompt = msgspec.field(default_factory=_null)
-    max_tokens: Annotated[int, Meta(ge=1, le=_INT64_MAX)] | None = None
+    max_tokens: MaxTokens | None = None
     temperature: Annotated[float, Meta(ge=0)] | None = None
     top_k: Annotated[int, Meta(ge=0, le=_INT64_MAX)] | None = None
     top_p: Annotated[float, Meta(gt=0, le=1)] | None = None
@@ -106,6 +127,8 @@ class GenerateBody(msgspec.Struct, forbid_unknown_fields=True):
     logprobs: Annotated[int, Meta(ge=0, le=_INT64_MAX)] | None = None
     stream: bool = False
     deadline_ms: Milliseconds | None = None
+    beam_width: BeamWidth | None = None
+    length_penalty: LengthPenalty | None = None
 
 
 class SessionGenerateBody(GenerateBody, forbid_unknown_fields=True):
@@ -139,6 +162,14 @@ class Intent(msgspec.Struct):
     probabilities: dict[str, float]
 
 
+class Alignment(msgspec.Struct):
+    """Where a decoder looked in the source as it wrote each token; the weights of each sum to 1."""
+
+    weights: Annotated[list[list[float]], Meta(description="[target_time][source_time]")]
+    source: Annotated[list[str], Meta(description="Its tokens, and what ends every source.")]
+    target: Annotated[list[str], Meta(description="Its tokens, and the end where it has one.")]
+
+
 class Attention(msgspec.Struct, omit_defaults=True):
     """What part each step had in the answer; the weights of a head sum to 1."""
 
@@ -159,6 +190,13 @@ class Prediction(msgspec.Struct, omit_defaults=True):
     forecast: Annotated[list[list[float]], Meta(description="[horizon][targets]")] | UnsetType = (
         UNSET
     )
+    quantiles: (
+        Annotated[
+            dict[str, list[list[float]]],
+            Meta(description="By the share of what comes that is to lie below, e.g. `0.1`."),
+        ]
+        | UnsetType
+    ) = UNSET
     scores: Annotated[list[float], Meta(description="[time]")] | UnsetType = UNSET
     anomalies: Annotated[list[bool], Meta(description="[time]")] | UnsetType = UNSET
     value: float | UnsetType = UNSET
@@ -172,6 +210,9 @@ class Prediction(msgspec.Struct, omit_defaults=True):
     tag_probabilities: list[float] | UnsetType = UNSET
     words: list[TaggedWord] | UnsetType = UNSET
     intent: Intent | UnsetType = UNSET
+    text: str | UnsetType = UNSET
+    score: Annotated[float, Meta(description="Log probability, by length.")] | UnsetType = UNSET
+    alignment: Alignment | UnsetType = UNSET
     attention: Attention | UnsetType = UNSET
     outputs: dict[str, list[Any]] | UnsetType = UNSET
     error: dict[str, Any] | UnsetType = UNSET
@@ -298,6 +339,11 @@ class ModelReply(msgspec.Struct):
     inputs: list[dict[str, Any]]
     outputs: list[dict[str, Any]]
     state: list[dict[str, Any]]
+    encoder: Annotated[
+        dict[str, Any] | None,
+        Meta(description="Of a seq2seq model: what reads the source. The rest is the decoder's."),
+    ]
+    memory: Annotated[dict[str, Any] | None, Meta(description="What the decoder looks back at.")]
     limits: dict[str, Any]
     provenance: dict[str, Any]
     digest: str

@@ -111,7 +111,10 @@ class Model:
             case ClassificationOutput():
                 logits = self._reference.run(inputs)
                 return list(softmax(logits[ends - 1] if self.manifest.causal else logits[None]))
-            case ForecastingOutput() | RegressionOutput():
+            case ForecastingOutput(quantiles=quantiles) as output:
+                forecasts = self._reference.run(inputs)[ends - 1].astype(np.float64)
+                return list(forecasts[:, output.median] if quantiles else forecasts)
+            case RegressionOutput():
                 return list(self._reference.run(inputs)[ends - 1].astype(np.float64))
             case AnomalyOutput():
                 return np.split(self._reference.run(inputs)[:, 0].astype(np.float64), ends[:-1])

@@ -18,6 +18,7 @@ from service.artifact.manifest import (
 )
 from service.dataplane.plane import DataPlane
 from service.dataplane.types import (
+    DEFAULT_SEARCH,
     Attention,
     Call,
     Choice,
@@ -33,6 +34,7 @@ from service.dataplane.types import (
     OpenRequest,
     Prediction,
     Predictions,
+    SearchRequest,
     SequenceInput,
     SessionInfo,
     StepReply,
@@ -120,6 +122,7 @@ class FakeDataPlane(DataPlane):
         call: Call,
         raw: bool = False,
         explain: bool = False,
+        search: SearchRequest = DEFAULT_SEARCH,
     ) -> Predictions:
         self.model(ref)
         self.calls.append(call)

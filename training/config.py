@@ -5,7 +5,9 @@ from typing import Literal
 
 from pydantic import TypeAdapter
 
-Cell = Literal["rnn_tanh", "rnn_relu", "lstm", "gru", "gru_cho", "min_gru", "min_lstm"]
+Cell = Literal[
+    "rnn_tanh", "rnn_relu", "lstm", "gru", "gru_cho", "min_gru", "min_lstm", "ln_lstm", "ln_gru"
+]
 """`training/NETWORKS.md` has the equations of each."""
 Combine = Literal["concat", "sum", "mean"]
 AttentionKind = Literal["additive", "multiplicative", "dot", "multi_head"]
@@ -27,6 +29,8 @@ class DataConfig:
     """First steps of a window that carry no loss: the model has not seen enough yet."""
     validation_fraction: float = 0.1
     """The part of the training split that is held out, where the data has no split of its own."""
+    every_step: bool = False
+    """Whether a number is asked for at every step of an item (many to many), or at its last."""
     looks: int = 1
     """How often an epoch comes back to an item that is another one each time."""
     min_frequency: int = 1
@@ -75,7 +79,7 @@ class ModelConfig:
     attention: AttentionKind | None = None
     """How a decoder looks back at the source; None: it knows the encoder's last state only."""
     heads: int = 1
-    """Of attention with several."""
+    """Of attention with several; of what pools a whole sequence, how many weighted means it is."""
 
 
 @dataclass(frozen=True, slots=True)

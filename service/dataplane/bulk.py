@@ -110,12 +110,12 @@ class _Bulk:
         named = [(_param(place), chunks[place].inputs) for place in leases]
         read = await read_all(model, named, max_steps=feeder.max_steps)
         feedings: dict[int, Feeding] = {}
-        for (place, lease), steps in zip(leases.items(), read, strict=True):
-            if isinstance(steps, RecurError):
-                self.results[place] = steps
+        for (place, lease), one in zip(leases.items(), read, strict=True):
+            if isinstance(one, RecurError):
+                self.results[place] = one
                 continue
             try:
-                begun = feeder.begin(lease, model, chunks[place], steps=steps)
+                begun = feeder.begin(lease, model, chunks[place], read=one, param=_param(place))
             except RecurError as error:
                 self.results[place] = error.kept()
                 continue

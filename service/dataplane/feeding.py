@@ -5,7 +5,14 @@ from typing import Any
 import msgspec
 from numpy.typing import NDArray
 
-from service.dataplane.reading import prediction_of, read_one, read_to_end, row_of, state_after
+from service.dataplane.reading import (
+    continued,
+    prediction_of,
+    read_one,
+    read_to_end,
+    row_of,
+    state_after,
+)
 from service.dataplane.replay import digest_of, past_step
 from service.dataplane.types import Call, Chunk, Feed, StepReply
 from service.engine.continuations import Finished
@@ -37,11 +44,11 @@ class Feeding(msgspec.Struct, frozen=True):
         reply = StepReply(
             session.id,
             session.step + len(steps),
-            prediction_of(self.model, end, steps),
+            prediction_of(self.model, end, steps, before=session.state, step=session.step),
             lease.next_expiry(),
         )
         lease.commit(
-            state_after(end, steps, session.state),
+            state_after(self.model, end, steps),
             steps=len(steps),
             expires_at=reply.expires_at,
             past=PastStep(session.step, self.digest, reply, reply.prediction.num_bytes),
@@ -64,8 +71,8 @@ class Feeder:
         """Commits, or leaves the session untouched. `param` names the chunk's inputs."""
         async with self.lease(chunk, call) as lease:
             model = self.model_of(lease)
-            steps = await read_one(model, chunk.inputs, param, max_steps=self.max_steps)
-            feeding = self.begin(lease, model, chunk, steps=steps)
+            read = await read_one(model, chunk.inputs, param, max_steps=self.max_steps)
+            feeding = self.begin(lease, model, chunk, read=read, param=param)
             if isinstance(feeding, Feed):
                 return feeding
             (end,) = await read_to_end(model, [feeding.row], call)
@@ -81,18 +88,19 @@ class Feeder:
         return self._registry.pinned(lease.session.model, lease.session.version)
 
     def begin(
-        self, lease: Lease, model: ServedModel, chunk: Chunk, *, steps: NDArray[Any]
+        self, lease: Lease, model: ServedModel, chunk: Chunk, *, read: NDArray[Any], param: str
     ) -> Feeding | Feed:
-        """What is to run, or the reply that was given before. Raises StepMismatch.
+        """What is to run, or the reply that was given before. Raises StepMismatch, InvalidInput.
 
-        `steps` is the chunk as the model takes it.
+        `read` is the chunk as `read_one` gave it.
         """
         session = lease.session
         # The model is the session's own, so that the bytes alone tell shape and type.
-        digest = digest_of(b"feed", b"raw" if chunk.raw else b"", steps.tobytes())
+        digest = digest_of(b"feed", b"raw" if chunk.raw else b"", read.tobytes())
         past = past_step(session, chunk.step, digest, self._metrics)
         if past is not None:
             assert isinstance(past.reply, StepReply), "the digest is that of a feed"
             return Feed(past.reply, replayed=True, model=session.model)
+        steps = continued(model, read, session.state, param=param)
         row = row_of(model, steps, session.state, raw=chunk.raw)
         return Feeding(lease, model, steps, row, digest)

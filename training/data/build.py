@@ -7,6 +7,7 @@ from training.data.anomalies import AnomalyData, skab
 from training.data.dialogue import camrest676
 from training.data.faults import cmapss, cwru
 from training.data.finance import acl18
+from training.data.fsdd import digit_strings, digits_of_a_stranger, spoken_digits
 from training.data.handwriting import mnist_rows, pendigits
 from training.data.language import LanguageData, penn_treebank, tiny_shakespeare, war_and_peace
 from training.data.motion import natops, utkinect
@@ -14,6 +15,7 @@ from training.data.pairs import TextPairs
 from training.data.questions import LabelledTexts, trec
 from training.data.sentiment import sst2
 from training.data.signals import LabelledSignals, MeasuredSignals
+from training.data.speech import SpokenStrings, SpokenWords
 from training.data.stories import babi
 from training.data.synthetic import (
     generated_oddities,
@@ -21,6 +23,8 @@ from training.data.synthetic import (
     generated_questions,
     generated_series,
     generated_text,
+    generated_tones,
+    generated_tunes,
     generated_waves,
     generated_wear,
     generated_wishes,
@@ -38,6 +42,8 @@ AnyData = (
     | LabelledSignals
     | MeasuredSignals
     | AnomalyData
+    | SpokenWords
+    | SpokenStrings
 )
 
 _LOADERS: Mapping[str, Callable[[DataConfig, int], AnyData]] = {
@@ -60,11 +66,16 @@ _LOADERS: Mapping[str, Callable[[DataConfig, int], AnyData]] = {
     "mnist-rows": mnist_rows,
     "utkinect": utkinect,
     "natops": natops,
+    "fsdd": spoken_digits,
+    "fsdd-stranger": digits_of_a_stranger,
+    "fsdd-strings": digit_strings,
     "generated-text": generated_text,
     "generated-questions": generated_questions,
     "generated-series": generated_series,
     "generated-oddities": generated_oddities,
     "generated-waves": generated_waves,
+    "generated-tones": generated_tones,
+    "generated-tunes": generated_tunes,
     "generated-wear": generated_wear,
     "generated-wishes": generated_wishes,
     "generated-pairs": generated_pairs,

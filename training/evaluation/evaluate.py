@@ -7,6 +7,7 @@ from training.data.language import LanguageData
 from training.data.pairs import TextPairs
 from training.data.questions import LabelledTexts
 from training.data.signals import LabelledSignals, MeasuredSignals
+from training.data.speech import SpokenStrings, SpokenWords
 from training.data.stories import StoryQuestions
 from training.data.tagging import TaggedSentences
 from training.data.timeseries import SeriesData
@@ -18,6 +19,7 @@ from training.evaluation.language import evaluate_language
 from training.evaluation.pairs import evaluate_pairs
 from training.evaluation.signals import evaluate_labelled, evaluate_measured
 from training.evaluation.stories import evaluate_stories
+from training.evaluation.strings import evaluate_strings
 from training.evaluation.tagging import evaluate_tagging
 from training.runner import AnyRunner, PairRunner, Runner
 
@@ -38,10 +40,12 @@ def evaluate(config: RunConfig, data: AnyData, runner: AnyRunner) -> Evaluation:
             return evaluate_tagging(data, runner, reference=reference)
         case SeriesData(), Runner():
             return evaluate_forecasting(data, runner, reference=reference)
-        case LabelledSignals(), Runner():
+        case LabelledSignals() | SpokenWords(), Runner():
             return evaluate_labelled(data, runner, reference=reference)
         case MeasuredSignals(), Runner():
             return evaluate_measured(data, runner, reference=reference)
+        case SpokenStrings(), Runner():
+            return evaluate_strings(data, runner, reference=reference)
         case AnomalyData(), Runner():
             return evaluate_anomalies(data, runner, reference=reference)
         case _:

@@ -16,19 +16,31 @@ from training.recipes.part_of_speech import part_of_speech
 from training.recipes.question_type import question_type
 from training.recipes.restaurant_replies import restaurant_replies
 from training.recipes.sentiment import sentiment
+from training.recipes.speech import digit_string, spoken_digit, stranger_digit
 from training.recipes.story_questions import story_questions
 from training.recipes.tiny import (
     tiny_language,
     tiny_oddities,
     tiny_pairs,
+    tiny_pairs_blind,
     tiny_questions,
     tiny_series,
+    tiny_tones,
+    tiny_tunes,
     tiny_waves,
     tiny_wear,
+    tiny_wear_along,
     tiny_wishes,
     tiny_wishes_live,
 )
-from training.recipes.tiny_cells import tiny_cho, tiny_min_gru, tiny_min_lstm, tiny_vanilla
+from training.recipes.tiny_cells import (
+    tiny_cho,
+    tiny_ln_gru,
+    tiny_ln_lstm,
+    tiny_min_gru,
+    tiny_min_lstm,
+    tiny_vanilla,
+)
 from training.recipes.translation import german_english
 from training.recipes.word_lm import word_lm
 
@@ -55,19 +67,28 @@ _RECIPES: tuple[Recipe, ...] = (
     stock_movement,
     german_english,
     restaurant_replies,
+    spoken_digit,
+    stranger_digit,
+    digit_string,
     tiny_language,
     tiny_pairs,
+    tiny_pairs_blind,
     tiny_questions,
     tiny_series,
     tiny_wishes,
     tiny_wishes_live,
     tiny_waves,
+    tiny_tones,
+    tiny_tunes,
     tiny_wear,
+    tiny_wear_along,
     tiny_oddities,
     tiny_vanilla,
     tiny_cho,
     tiny_min_gru,
     tiny_min_lstm,
+    tiny_ln_lstm,
+    tiny_ln_gru,
 )
 
 

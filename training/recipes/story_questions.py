@@ -15,6 +15,7 @@ def story_questions() -> RunConfig:
             embedding=64,
             dropout=0.2,
             embedding_dropout=0.1,
+            heads=2,
             pools_tokens=True,
         ),
         optim=OptimConfig(learning_rate=6e-3, max_epochs=10, weight_decay=0.02, keep="last"),

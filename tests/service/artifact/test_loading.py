@@ -16,10 +16,15 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
 from service.artifact.artifact import Artifact, ProbeData, dump_probe, load_artifact
-from service.artifact.manifest import MANIFEST_FILE
+from service.artifact.manifest import MANIFEST_FILE, ClassificationOutput
 from service.errors import ArtifactError
 from tests.service.artifact.forging import change_graph, read_fields, replace_files, set_field
-from tests.service.artifacts import save_babble, save_parity, save_running_total
+from tests.service.artifacts import (
+    save_babble,
+    save_banded_total,
+    save_parity,
+    save_running_total,
+)
 
 FILES = (MANIFEST_FILE, "model.onnx", "probe.npz", "tokenizer.json")
 
@@ -40,7 +45,7 @@ def same(one: Artifact, other: Artifact) -> bool:
     )
 
 
-@pytest.mark.parametrize("save", [save_running_total, save_babble, save_parity])
+@pytest.mark.parametrize("save", [save_running_total, save_banded_total, save_babble, save_parity])
 def test_a_saved_artifact_loads_as_it_was(save: Callable[[Path], Path], tmp_path: Path) -> None:
     artifact = load_artifact(save(tmp_path))
     assert artifact.model_path.is_file()
@@ -167,6 +172,25 @@ def test_an_unknown_field_is_named(path: str, tmp_path: Path) -> None:
     error = refused(folder)
     assert error.file == MANIFEST_FILE
     assert "colour" in (error.field or "")
+
+
+@pytest.mark.parametrize(
+    ("quantiles", "word"),
+    [
+        ([0.1, 0.9], "0.5"),
+        ([0.5, 0.1], "ascending"),
+        ([0.5, 0.5], "ascending"),
+        ([0.5, 1.0], "less than 1"),
+        ([0.1, 0.5], "forecast has shape"),
+        ([], "forecast has shape"),
+    ],
+)
+def test_quantiles_that_cannot_be_are_named(
+    quantiles: list[float], word: str, tmp_path: Path
+) -> None:
+    folder = save_banded_total(tmp_path)
+    set_field(folder, "output.quantiles", quantiles)
+    assert word in refused(folder).message
 
 
 @pytest.mark.parametrize(
@@ -330,6 +354,33 @@ def test_a_manifest_that_disagrees_with_the_graph_is_refused(
     error = refused(folder)
     assert error.file == "model.onnx"
     assert error.field is not None
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("output.attention", "weights"),
+        ("output.attention", "logits"),
+        ("graph.outputs.1.shape", ["batch", "time"]),
+        ("graph.outputs.1.shape", ["batch", 3, 2]),
+    ],
+)
+def test_weights_that_are_not_one_a_step_and_head_are_refused(
+    path: str, value: Any, tmp_path: Path
+) -> None:
+    folder = save_parity(tmp_path)
+    set_field(folder, path, value)
+    assert "attention" in refused(folder).message
+
+
+def test_a_classifier_need_not_tell_where_it_looked(tmp_path: Path) -> None:
+    folder = save_parity(tmp_path)
+    fields = read_fields(folder)
+    del fields["output"]["attention"]
+    set_field(folder, "output", fields["output"])
+    output = load_artifact(folder).manifest.output
+    assert isinstance(output, ClassificationOutput)
+    assert output.attention is None
 
 
 def test_an_output_that_the_manifest_does_not_know_is_refused(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.artifact.scores import log_softmax
-from service.dataplane.types import Classification, DataPlaneLimits, Prediction
+from service.dataplane.types import Classification, DataPlaneLimits, Forecast, Prediction
 from service.errors import (
     DeadlineExceeded,
     InvalidInput,
@@ -52,6 +52,17 @@ async def test_a_forecast_is_that_of_the_last_step() -> None:
     assert total_of(prediction) == 6.5
     assert prediction.steps == 3
     assert prediction.outputs is None
+
+
+async def test_a_forecast_with_quantiles_is_their_median() -> None:
+    async with serving() as it:
+        prediction = await predict_one(it, "banded-total", column([1, 2, 3.5]))
+    answer = prediction.answer
+    assert isinstance(answer, Forecast)
+    assert answer.forecast.tolist() == [[6.5]]
+    assert answer.quantiles is not None
+    named = {share: values.tolist() for share, values in answer.quantiles.named.items()}
+    assert named == {"0.1": [[5.5]], "0.5": [[6.5]], "0.9": [[7.5]]}
 
 
 async def test_a_class_comes_with_every_labels_probability() -> None:

@@ -18,7 +18,7 @@ def story_questions() -> RunConfig:
             heads=2,
             pools_tokens=True,
         ),
-        optim=OptimConfig(learning_rate=6e-3, max_epochs=10, weight_decay=0.02, keep="last"),
+        optim=OptimConfig(learning_rate=6e-3, max_epochs=8, weight_decay=0.02, keep="last"),
         references=(
             Reference(
                 "LSTM 49 % (mean of 20 networks, one for each task)",

@@ -7,12 +7,12 @@ def sentiment() -> RunConfig:
     return RunConfig(
         name="sentiment",
         description="Whether a sentence is positive or negative (bidirectional LSTM).",
-        data=DataConfig(dataset="sst2", batch_size=64, num_pieces=5000),
+        data=DataConfig(dataset="sst2", batch_size=64, num_pieces=8000),
         model=ModelConfig(
             cell="lstm",
             hidden=96,
             bidirectional=True,
-            embedding=64,
+            embedding=96,
             dropout=0.5,
             embedding_dropout=0.4,
             token_dropout=0.05,

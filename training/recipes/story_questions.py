@@ -7,7 +7,7 @@ def story_questions() -> RunConfig:
     return RunConfig(
         name="story-questions",
         description="The answer to a question at the end of a short story (bidirectional GRU).",
-        data=DataConfig(dataset="babi", batch_size=64),
+        data=DataConfig(dataset="babi", batch_size=64, longest_story=256),
         model=ModelConfig(
             cell="gru",
             hidden=96,
@@ -18,7 +18,7 @@ def story_questions() -> RunConfig:
             heads=2,
             pools_tokens=True,
         ),
-        optim=OptimConfig(learning_rate=6e-3, max_epochs=8, weight_decay=0.02, keep="last"),
+        optim=OptimConfig(learning_rate=6e-3, max_epochs=6, weight_decay=0.02, keep="last"),
         references=(
             Reference(
                 "LSTM 49 % (mean of 20 networks, one for each task)",

@@ -9,7 +9,7 @@ def flight_question() -> RunConfig:
     return RunConfig(
         name="flight-question",
         description="Slots and intent of a question about flights (bidirectional LSTM).",
-        data=DataConfig(dataset="atis", batch_size=16, num_pieces=1000),
+        data=DataConfig(dataset="atis", batch_size=32, num_pieces=1000),
         model=ModelConfig(
             cell="lstm",
             hidden=128,
@@ -19,7 +19,7 @@ def flight_question() -> RunConfig:
             embedding_dropout=0.4,
             token_dropout=0.05,
         ),
-        optim=OptimConfig(learning_rate=4e-3, max_epochs=15, weight_decay=0.02, keep="last"),
+        optim=OptimConfig(learning_rate=6e-3, max_epochs=14, weight_decay=0.02, keep="last"),
         references=(
             Reference(
                 "slot F1 / intent accuracy: Slot-Gated BLSTM with attention 95.20 / 94.10, "
@@ -41,8 +41,6 @@ def flight_question_live() -> RunConfig:
         whole,
         name="flight-question-live",
         description="Slots and intent of a question about flights, word by word (causal LSTM).",
-        data=replace(whole.data, batch_size=32),
-        optim=replace(whole.optim, learning_rate=6e-3, max_epochs=14),
         model=replace(whole.model, bidirectional=False, hidden=112, embedding=64),
         caveats=(
             *whole.caveats,

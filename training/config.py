@@ -35,6 +35,9 @@ class DataConfig:
     """How often an epoch comes back to an item that is another one each time."""
     min_frequency: int = 1
     """A word seen less often in the training text becomes `[UNK]`."""
+    longest_story: int = 0
+    """Tokens beyond which a story is left out of training, where it costs much and teaches little;
+    0: all are read."""
     num_pieces: int = 0
     """Pieces that words are cut into (BPE), so that no word is unknown; 0: words stay whole."""
     source_tokens: int = 0

@@ -12,14 +12,14 @@ def german_english() -> RunConfig:
             cell="gru",
             hidden=256,
             bidirectional=True,
-            embedding=192,
+            embedding=160,
             dropout=0.3,
             embedding_dropout=0.2,
-            attention="additive",
+            attention="multiplicative",
             tied=True,
         ),
         optim=OptimConfig(
-            learning_rate=3e-3, max_epochs=14, weight_decay=0.01, label_smoothing=0.1, keep="last"
+            learning_rate=3e-3, max_epochs=12, weight_decay=0.01, label_smoothing=0.1, keep="last"
         ),
         references=(
             Reference(

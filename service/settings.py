@@ -96,6 +96,8 @@ class Settings(BaseSettings):
     """Tokens that one request may generate for each choice."""
     max_choices: Count = 16
     """Choices (`n`) of one generation."""
+    max_beam_width: Count = 16
+    """Texts that a search may keep at every token (`beam_width`)."""
     max_logprobs: Annotated[int, Field(ge=0)] = 20
     """Alternatives reported with each token (`logprobs`)."""
     max_stop_strings: Annotated[int, Field(ge=0)] = 8
@@ -205,6 +207,7 @@ class Settings(BaseSettings):
             max_steps=self.max_steps,
             max_tokens=self.max_tokens,
             max_choices=self.max_choices,
+            max_beam_width=self.max_beam_width,
             max_logprobs=self.max_logprobs,
             max_stop_strings=self.max_stop_strings,
             max_streams=self.max_streams,

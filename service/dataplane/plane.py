@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator, Generator, Sequence
 from contextlib import aclosing, contextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,11 @@ from service.dataplane.reading import (
     start_state,
 )
 from service.dataplane.replay import digest_of, past_step
+from service.dataplane.sources import translator
+from service.dataplane.stages import of_those_left
+from service.dataplane.translating import Wish, refuse_search, search_of, translate
 from service.dataplane.types import (
+    DEFAULT_SEARCH,
     Call,
     Chunk,
     DataPlaneLimits,
@@ -32,11 +37,14 @@ from service.dataplane.types import (
     GenerationEvent,
     ModelInfo,
     OpenRequest,
+    Prediction,
     Predictions,
+    SearchRequest,
     SequenceInput,
     SessionInfo,
     TextPiece,
 )
+from service.dataplane.writing import write
 from service.errors import (
     InvalidInput,
     RecurError,
@@ -81,23 +89,27 @@ class DataPlane:
         return _model_info(self._registry.get(ref))
 
     async def predict(
-        self, ref: str, inputs: Sequence[SequenceInput], *, call: Call, raw: bool = False
+        self,
+        ref: str,
+        inputs: Sequence[SequenceInput],
+        *,
+        call: Call,
+        raw: bool = False,
+        search: SearchRequest = DEFAULT_SEARCH,
     ) -> Predictions:
-        """Each sequence from the zero state; one that fails, fails alone."""
+        """Each sequence from the zero state, or translated; one that fails, fails alone."""
         model = self._registry.get(ref)
         self._check_number(len(inputs), "inputs")
+        if (pair := translator(model)) is None:
+            refuse_search(model, search)
+            predicted = partial(_predicted, model, raw=raw, call=call)
+        else:
+            wish = Wish(search_of(pair, search, self._limits), raw=raw)
+            predicted = partial(translate, pair, wish, call=call, metrics=self._metrics)
         named = [(f"inputs[{at}]", value) for at, value in enumerate(inputs)]
-        max_steps = self._limits.max_steps
-        results: list[Any] = await read_all(model, named, max_steps=max_steps)
-        places = [at for at, read in enumerate(results) if not isinstance(read, RecurError)]
-        start = start_state(model)
-        rows = [row_of(model, results[at], start, raw=raw) for at in places]
-        ends = await read_to_end(model, rows, call) if rows else []
-        for at, end in zip(places, ends, strict=True):
-            failed = isinstance(end, RecurError)
-            results[at] = end if failed else prediction_of(model, end, results[at])
-        manifest = model.manifest
-        return Predictions(manifest.name, manifest.version, results)
+        read = await read_all(model, named, max_steps=self._limits.max_steps)
+        results = await of_those_left(read, predicted)
+        return Predictions(model.manifest.name, model.manifest.version, results)
 
     async def generate(
         self, ref: str, request: GenerateRequest, *, call: Call
@@ -109,11 +121,15 @@ class DataPlane:
         model = self._registry.get(ref)
         with model.engine.hold(), self._stream():
             prompt = await self._prompt(model, request)
-            plan = generating.plan(model, request, prompt, self._limits)
-            events = generating.run(plan, start_state(model), call=call, metrics=self._metrics)
+            if (pair := translator(model)) is None:
+                events = self._go_on(model, prompt, request, call=call)
+            else:
+                events = write(
+                    pair, prompt, request, limits=self._limits, call=call, metrics=self._metrics
+                )
             async with aclosing(events):
-                async for event in events:
-                    yield [event.done] if isinstance(event, GenerationEnd) else [*event]
+                async for together in events:
+                    yield together
 
     def open_session(self, ref: str, request: OpenRequest, *, call: Call) -> SessionInfo:
         """Raises ModelHasNoState, SessionExists, TooManySessions, InvalidInput."""
@@ -270,10 +286,30 @@ class DataPlane:
                 details={"limit": limit},
             )
 
+    async def _go_on(
+        self,
+        model: ServedModel,
+        prompt: NDArray[np.int64],
+        request: GenerateRequest,
+        *,
+        call: Call,
+    ) -> AsyncGenerator[list[GenerationEvent]]:
+        plan = generating.plan(model, request, prompt, self._limits)
+        events = generating.run(plan, start_state(model), call=call, metrics=self._metrics)
+        async with aclosing(events):
+            async for event in events:
+                yield [event.done] if isinstance(event, GenerationEnd) else [*event]
+
     async def _prompt(self, model: ServedModel, request: GenerateRequest) -> NDArray[np.int64]:
-        generating.text_model(model)
-        if request.prompt is None or len(request.prompt) == 0:
-            return np.zeros(0, np.int64)
+        """What the text goes on from, or of an encoder-decoder what it is written for."""
+        if model.encoder is None:
+            generating.text_model(model)
+            if request.prompt is None or len(request.prompt) == 0:
+                return np.zeros(0, np.int64)
+        if request.prompt is None:
+            raise InvalidInput(
+                f"{model.manifest.name} writes a text for the one that it is given", param="prompt"
+            )
         return await read_one(model, request.prompt, "prompt", max_steps=self._limits.max_steps)
 
     def _session_info(self, session: Session) -> SessionInfo:
@@ -313,6 +349,19 @@ class DataPlane:
             yield
         finally:
             self._num_streams -= 1
+
+
+async def _predicted(
+    model: ServedModel, sequences: list[NDArray[Any]], *, raw: bool, call: Call
+) -> list[Prediction | RecurError]:
+    """Each of `sequences`, as the model takes them, from the zero state."""
+    start = start_state(model)
+    rows = [row_of(model, steps, start, raw=raw) for steps in sequences]
+    ends = await read_to_end(model, rows, call)
+    return [
+        end if isinstance(end, RecurError) else prediction_of(model, end, steps)
+        for steps, end in zip(sequences, ends, strict=True)
+    ]
 
 
 def _model_info(model: ServedModel) -> ModelInfo:

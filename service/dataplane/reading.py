@@ -42,7 +42,7 @@ _LONG_TEXT = 10_000
 """Characters beyond which text is tokenised in a thread; up to here it takes milliseconds."""
 _MAX_CHARACTERS_PER_STEP = 64
 """Text longer than this many times the steps allowed is refused before it is tokenised."""
-_REFUSED_AT_LOAD = "an encoder-decoder is not served"
+_OF_TWO_GRAPHS = "an encoder-decoder's sources are translated"
 
 _FEW = 16
 """Numbers up to which Python's own loop is faster than an array's."""
@@ -126,7 +126,7 @@ def row_of(model: ServedModel, steps: NDArray[Any], state: SessionState, *, raw:
         case RegressionOutput(value=value):
             wanted = Wanted(value, np.asarray)
         case Seq2SeqOutput():
-            raise AssertionError(_REFUSED_AT_LOAD)
+            raise AssertionError(_OF_TWO_GRAPHS)
     return Row(steps, state.tensors, Read(per_step, wanted=wanted, keep=raw))
 
 
@@ -182,7 +182,7 @@ def prediction_of(model: ServedModel, finished: Finished, steps: NDArray[Any]) -
             assert finished.answer is not None, "it was wanted"
             answer = tagging_of(output, finished.answer, steps, text=model.text)
         case Seq2SeqOutput():
-            raise AssertionError(_REFUSED_AT_LOAD)
+            raise AssertionError(_OF_TWO_GRAPHS)
     return Prediction(answer, len(steps), finished.outputs)
 
 

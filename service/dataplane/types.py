@@ -31,6 +31,7 @@ class DataPlaneLimits:
     max_steps: int = 100_000
     max_tokens: int = 4096
     max_choices: int = 16
+    max_beam_width: int = 16
     max_logprobs: int = 20
     max_stop_strings: int = 8
     max_streams: int = 256
@@ -123,7 +124,28 @@ class Tagging(msgspec.Struct, frozen=True):
     """What the whole sequence is; of a causal model, what it is so far."""
 
 
-Answer = Anomalies | Classification | Forecast | Likelihood | Regression | Tagging
+class Alignment(msgspec.Struct, frozen=True):
+    """Where a decoder looked in the source as it wrote each token."""
+
+    weights: NDArray[np.float32]
+    """`[target_time, source_time]`; each row sums to 1."""
+    source: list[str]
+    """Tokens; the last is what ends every source."""
+    target: list[str]
+    """Tokens; the last is the end, where the text has one."""
+
+
+class Written(msgspec.Struct, frozen=True):
+    """The text that another one becomes."""
+
+    text: str
+    score: float
+    """Its log probability, in nats, over its length as the length penalty weighs it."""
+    alignment: Alignment | None = None
+    """Where it was asked for."""
+
+
+Answer = Anomalies | Classification | Forecast | Likelihood | Regression | Tagging | Written
 
 _BYTES_PER_STEP = 80
 """A token's text and its log likelihood."""
@@ -151,6 +173,17 @@ class Predictions(msgspec.Struct, frozen=True):
     """In the order of the request."""
 
 
+class SearchRequest(msgspec.Struct, frozen=True):
+    """How to search for the text that another one becomes. `None` is the model's default."""
+
+    beam_width: int | None = None
+    length_penalty: float | None = None
+    max_tokens: int | None = None
+
+
+DEFAULT_SEARCH = SearchRequest()
+
+
 class GenerateRequest(msgspec.Struct, frozen=True):
     """`None` is the model's default. `prompt` None or empty starts from nothing, or the session."""
 
@@ -167,6 +200,9 @@ class GenerateRequest(msgspec.Struct, frozen=True):
     """None: no log probabilities; k: those of the sampled tokens and of the k likeliest."""
     stream: bool = True
     """Whether pieces are wanted as they come; the end has the whole text in any case."""
+    beam_width: int | None = None
+    """Of an encoder-decoder: above one, texts are searched for, not drawn."""
+    length_penalty: float | None = None
 
 
 class TokenLogprob(msgspec.Struct, frozen=True):

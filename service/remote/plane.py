@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
 from service.dataplane.types import (
+    DEFAULT_SEARCH,
     Call,
     Chunk,
     Feed,
@@ -14,6 +15,7 @@ from service.dataplane.types import (
     ModelInfo,
     OpenRequest,
     Predictions,
+    SearchRequest,
     SequenceInput,
     SessionInfo,
 )
@@ -85,9 +87,15 @@ class RemotePlane:
         return info
 
     async def predict(
-        self, ref: str, inputs: Sequence[SequenceInput], *, call: Call, raw: bool = False
+        self,
+        ref: str,
+        inputs: Sequence[SequenceInput],
+        *,
+        call: Call,
+        raw: bool = False,
+        search: SearchRequest = DEFAULT_SEARCH,
     ) -> Predictions:
-        return await self._ask("predict", ref, inputs, call=call, raw=raw)
+        return await self._ask("predict", ref, inputs, call=call, raw=raw, search=search)
 
     async def feed(
         self,

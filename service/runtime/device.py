@@ -58,6 +58,11 @@ class DeviceGraph:
         states = self._states(step.state)
         for state, value in zip(spec.state, states, strict=True):
             binding.bind_ortvalue_input(state.input, value)
+        if spec.memory is not None:
+            assert step.memory is not None, "a decoder's rows have something to look back at"
+            held += [self._on_device(step.memory.values), self._on_device(step.memory.lengths)]
+            binding.bind_ortvalue_input(spec.memory.name, held[1])
+            binding.bind_ortvalue_input(spec.memory.lengths, held[2])
         for output in spec.outputs:
             binding.bind_output(output.name, "cpu")
         for state in spec.state:

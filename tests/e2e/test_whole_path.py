@@ -1,5 +1,6 @@
 """From data to an answer over HTTP: train, export, verify, publish, serve, compare with torch."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,12 +11,17 @@ import numpy as np
 import pytest
 import torch
 
+from service.artifact.artifact import load_artifact
 from service.artifact.text import Text
 from tests.e2e.server import serving
 from tests.training.tiny import publish_run
-from training.config import RunConfig
+from training.config import RunConfig, SearchConfig
+from training.data.build import build as build_data
+from training.data.pairs import TextPairs
+from training.evaluation.pairs import write
 from training.recipes.registry import find_recipe
 from training.recipes.steps import Folders
+from training.runner import PairRunner, open_runner
 
 pytestmark = pytest.mark.slow
 
@@ -51,7 +57,7 @@ class Made:
 def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Made]]:
     root = tmp_path_factory.mktemp("whole-path")
     folders = Folders(root / "runs", root / "models")
-    names = (*LANGUAGE, *QUESTIONS, *SERIES, "tiny-wishes", "tiny-wishes-live")
+    names = (*LANGUAGE, *QUESTIONS, *SERIES, "tiny-wishes", "tiny-wishes-live", "tiny-pairs")
     configs = [one_epoch(find_recipe(name)) for name in names]
     published = {config.name: publish_run(config, folders) for config in configs}
     with (
@@ -188,3 +194,25 @@ def test_a_live_tagger_says_word_by_word_what_it_says_of_the_whole(made: dict[st
     assert [tag for reply in replies for tag in reply["tags"]] == whole["tags"]
     assert [reply["words"][0]["tag"] for reply in replies] == [w["tag"] for w in whole["words"]]
     assert replies[-1]["intent"] == whole["intent"]
+
+
+def test_a_translator_writes_what_training_measured(made: dict[str, Made]) -> None:
+    model, recipe = made["tiny-pairs"], find_recipe("tiny-pairs")
+    data = build_data(recipe.data, recipe.seed)
+    runner = open_runner(load_artifact(model.folder))
+    assert isinstance(data, TextPairs)
+    assert isinstance(runner, PairRunner)
+    sources = [pair.source for pair in data.tested.items]
+    path = "/v1/models/tiny-pairs"
+    found = model.post(f"{path}/predict", {"inputs": sources})["predictions"]
+    assert [one["text"] for one in found] == write(data, runner, recipe.search)
+    greedy = SearchConfig(max_tokens=recipe.search.max_tokens)
+    for source, text in zip(sources[:20], write(data, runner, greedy), strict=False):
+        body = {"prompt": source, "stream": True}
+        with model.client.stream("POST", f"{path}/generate", json=body) as response:
+            lines = [line for line in response.iter_lines() if line.startswith("data: ")]
+        *pieces, done = (json.loads(line.removeprefix("data: ")) for line in lines)
+        assert "".join(piece["text"] for piece in pieces) == text
+        assert len(pieces) <= done["usage"]["completion_tokens"] <= len(pieces) + 1
+    refused = model.client.post(f"{path}/sessions")
+    assert refused.json()["error"]["code"] == "model_has_no_state"

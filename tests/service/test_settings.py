@@ -29,6 +29,7 @@ WIRED: dict[str, tuple[str, Callable[[Settings], Any], Any]] = {
     "max_steps": ("12", lambda s: s.limits().max_steps, 12),
     "max_tokens": ("13", lambda s: s.limits().max_tokens, 13),
     "max_choices": ("14", lambda s: s.limits().max_choices, 14),
+    "max_beam_width": ("15", lambda s: s.limits().max_beam_width, 15),
     "max_logprobs": ("0", lambda s: s.limits().max_logprobs, 0),
     "max_stop_strings": ("0", lambda s: s.limits().max_stop_strings, 0),
     "max_streams": ("17", lambda s: s.limits().max_streams, 17),

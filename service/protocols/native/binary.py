@@ -25,20 +25,29 @@ from service.dataplane.types import (
     Prediction,
     Predictions,
     Regression,
+    SearchRequest,
     StepReply,
     Tagging,
+    Written,
 )
 from service.errors import InvalidInput, MalformedRequest, RecurError
 from service.protocols.native.codec import PredictAsk, StepAsk, StepsAsk
 from service.protocols.native.render import raise_if_all_failed
-from service.protocols.native.schemas import MAX_NAME_LENGTH, Milliseconds, Step
+from service.protocols.native.schemas import (
+    MAX_NAME_LENGTH,
+    BeamWidth,
+    LengthPenalty,
+    MaxTokens,
+    Milliseconds,
+    Step,
+)
 from service.protocols.status import error_body
 from service.protocols.tensors import Tensors
 
 PREDICT = (
     "Tensors: `inputs`, `[steps, features]` numbers or `[steps]` token ids of all sequences, one "
     "after the other; `lengths`, `[sequences]`, or none for one sequence. Metadata: `raw`, "
-    "`deadline_ms`."
+    "`deadline_ms`; of a seq2seq model `beam_width`, `length_penalty`, `max_tokens`."
 )
 STEP = "Tensors: `inputs`, the chunk. Metadata: `step`, `raw`, `deadline_ms`."
 STEPS = (
@@ -49,7 +58,8 @@ STEPS = (
 PREDICTIONS = (
     "Tensors, one row a sequence: `forecast`; or `value`; or `probabilities` (their labels are in "
     "the metadata), which a tagger has of intents; or `log_likelihood` and `perplexity`. A "
-    "tagger's `tags` are in the metadata, one a step. `steps`, those of each sequence. `failed` "
+    "tagger's `tags` are in the metadata, one a step. Of a seq2seq model `score`, with the `texts` "
+    "in the metadata. `steps`, those of each sequence. `failed` "
     "where one did: its row is NaN, its error is in the metadata's `errors`, by its place. Of all "
     "sequences, one after the other, with their lengths in `NAME.lengths`: "
     "`token_log_likelihoods`; `tag_probabilities`; `scores` and `anomalies` of every step; and "
@@ -66,14 +76,18 @@ class _Options(msgspec.Struct):
 
     raw: bool = False
     deadline_ms: Milliseconds | None = None
+    beam_width: BeamWidth | None = None
+    length_penalty: LengthPenalty | None = None
+    max_tokens: MaxTokens | None = None
     step: Step | None = None
     session_ids: str = ""
 
 
 def read_predict(tensors: Tensors) -> PredictAsk:
-    options = _options(tensors, "raw", "deadline_ms")
+    options = _options(tensors, "raw", "deadline_ms", "beam_width", "length_penalty", "max_tokens")
     inputs = _sequences(tensors, "inputs", "lengths")
-    return PredictAsk([*inputs], options.raw, options.deadline_ms)
+    search = SearchRequest(options.beam_width, options.length_penalty, options.max_tokens)
+    return PredictAsk([*inputs], options.raw, options.deadline_ms, search)
 
 
 def read_step(tensors: Tensors) -> StepAsk:
@@ -202,6 +216,8 @@ def _answers(rows: Sequence[Prediction | RecurError], metadata: dict[str, str]) 
         metadata["labels"] = json.dumps(classes.labels)
     if isinstance(answer, Tagging):
         metadata["tags"] = json.dumps([_tags(row) for row in rows])
+    if isinstance(answer, Written):
+        metadata["texts"] = json.dumps([_text(row) for row in rows])
     errors = {at: error_body(row) for at, row in enumerate(rows) if isinstance(row, RecurError)}
     if errors:
         metadata["errors"] = json.dumps(errors, default=str)
@@ -226,6 +242,8 @@ def _columns(row: Prediction) -> dict[str, NDArray[Any]]:
             return {"probabilities": probabilities}
         case Tagging():
             return {}
+        case Written(score=score):
+            return {"score": np.array(score)}
 
 
 def _ragged(row: Prediction) -> dict[str, NDArray[Any]]:
@@ -257,6 +275,12 @@ def _tags(row: Prediction | RecurError) -> list[str] | None:
     if isinstance(row, RecurError) or not isinstance(row.answer, Tagging):
         return None
     return row.answer.tags
+
+
+def _text(row: Prediction | RecurError) -> str | None:
+    if isinstance(row, RecurError) or not isinstance(row.answer, Written):
+        return None
+    return row.answer.text
 
 
 def _form(row: Prediction) -> tuple[object, ...]:

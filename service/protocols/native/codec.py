@@ -8,7 +8,14 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from service.dataplane.types import Chunk, GenerateRequest, OpenRequest, SequenceInput
+from service.dataplane.types import (
+    DEFAULT_SEARCH,
+    Chunk,
+    GenerateRequest,
+    OpenRequest,
+    SearchRequest,
+    SequenceInput,
+)
 from service.errors import InvalidInput, RecurError, TooLarge
 from service.protocols.body import UNREADABLE, unreadable, validation_error
 from service.protocols.native.pieces import LONG_BYTES, pieces
@@ -46,6 +53,7 @@ class PredictAsk(msgspec.Struct, frozen=True):
     inputs: list[SequenceInput]
     raw: bool = False
     deadline_ms: float | None = None
+    search: SearchRequest = DEFAULT_SEARCH
 
 
 class StepAsk(msgspec.Struct, frozen=True):
@@ -74,7 +82,8 @@ class GenerateAsk(msgspec.Struct, frozen=True):
 
 def read_predict(body: PredictBody) -> PredictAsk:
     inputs = [read_sequence(raw, f"inputs[{index}]") for index, raw in enumerate(body.inputs)]
-    return PredictAsk(inputs, body.raw, body.deadline_ms)
+    search = SearchRequest(body.beam_width, body.length_penalty, body.max_tokens)
+    return PredictAsk(inputs, body.raw, body.deadline_ms, search)
 
 
 def read_step(body: StepBody) -> StepAsk:
@@ -111,6 +120,8 @@ def read_generate(body: GenerateBody) -> GenerateAsk:
         n=body.n,
         logprobs=body.logprobs,
         stream=body.stream,
+        beam_width=body.beam_width,
+        length_penalty=body.length_penalty,
     )
     step = body.step if isinstance(body, SessionGenerateBody) else None
     return GenerateAsk(request, step, body.deadline_ms)

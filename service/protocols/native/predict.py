@@ -20,7 +20,8 @@ _FORM = Form(
 async def predict(front: Front, exchange: Exchange) -> Reply:
     ask = await front.ask(exchange, _FORM)
     call = front.call(exchange, deadline_ms=ask.deadline_ms)
-    work = front.plane.predict(exchange.params["model"], ask.inputs, call=call, raw=ask.raw)
+    model, inputs = exchange.params["model"], ask.inputs
+    work = front.plane.predict(model, inputs, call=call, raw=ask.raw, search=ask.search)
     result = await front.finish(exchange, work)
     exchange.model = result.model
 

@@ -26,6 +26,7 @@ from service.dataplane.types import (
     Tagging,
     TextPiece,
     TokenLogprob,
+    Written,
 )
 from service.errors import RecurError
 from service.protocols.reply import to_json
@@ -135,6 +136,7 @@ def model(info: ModelInfo) -> dict[str, Any]:
     """OpenAI's four fields, then ours."""
     manifest = info.manifest
     shown = manifest.model_dump(mode="json")
+    encoder = shown["encoder"]
     return {
         "id": manifest.name,
         "object": "model",
@@ -147,7 +149,7 @@ def model(info: ModelInfo) -> dict[str, Any]:
         "licence": manifest.licence,
         "input": shown["input"],
         "output": shown["output"],
-        "inputs": shown["graph"]["inputs"],
+        "inputs": shown["graph"]["inputs"] if encoder is None else [encoder["input"]],
         "outputs": shown["graph"]["outputs"],
         "state": shown["graph"]["state"],
         "limits": shown["limits"],
@@ -179,6 +181,8 @@ def _answer(answer: Answer) -> dict[str, Any]:
             }
         case Tagging():
             return _tagging(answer)
+        case Written():
+            return _written(answer)
         case _:
             assert_never(answer)
 
@@ -194,6 +198,13 @@ def _tagging(answer: Tagging) -> dict[str, Any]:
     if answer.intent is not None:
         tagged["intent"] = _answer(answer.intent)
     return tagged
+
+
+def _written(answer: Written) -> dict[str, Any]:
+    written: dict[str, Any] = {"text": answer.text, "score": answer.score}
+    if answer.alignment is not None:
+        written["alignment"] = asdict(answer.alignment)
+    return written
 
 
 def _choice(choice: Choice) -> dict[str, Any]:

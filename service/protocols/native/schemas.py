@@ -65,10 +65,31 @@ Name = Annotated[str, Meta(max_length=MAX_NAME_LENGTH)]
 StopString = Annotated[str, Meta(min_length=1, max_length=1024)]
 
 
+BeamWidth = Annotated[
+    int,
+    Meta(
+        ge=1,
+        le=_INT64_MAX,
+        description="Of a seq2seq model: how many texts a search keeps at every token.",
+    ),
+]
+LengthPenalty = Annotated[
+    float,
+    Meta(
+        ge=0,
+        description="Of a seq2seq model: 0 compares texts as they are, which favours short ones.",
+    ),
+]
+MaxTokens = Annotated[int, Meta(ge=1, le=_INT64_MAX)]
+
+
 class PredictBody(msgspec.Struct, forbid_unknown_fields=True):
     inputs: Annotated[list[Sequence], Meta(min_length=1)]
     raw: bool = False
     deadline_ms: Milliseconds | None = None
+    beam_width: BeamWidth | None = None
+    length_penalty: LengthPenalty | None = None
+    max_tokens: MaxTokens | None = None
 
 
 class StepBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -92,7 +113,7 @@ class StepsBody(msgspec.Struct, forbid_unknown_fields=True):
 
 class GenerateBody(msgspec.Struct, forbid_unknown_fields=True):
     prompt: Prompt = msgspec.field(default_factory=_null)
-    max_tokens: Annotated[int, Meta(ge=1, le=_INT64_MAX)] | None = None
+    max_tokens: MaxTokens | None = None
     temperature: Annotated[float, Meta(ge=0)] | None = None
     top_k: Annotated[int, Meta(ge=0, le=_INT64_MAX)] | None = None
     top_p: Annotated[float, Meta(gt=0, le=1)] | None = None
@@ -103,6 +124,8 @@ class GenerateBody(msgspec.Struct, forbid_unknown_fields=True):
     logprobs: Annotated[int, Meta(ge=0, le=_INT64_MAX)] | None = None
     stream: bool = False
     deadline_ms: Milliseconds | None = None
+    beam_width: BeamWidth | None = None
+    length_penalty: LengthPenalty | None = None
 
 
 class SessionGenerateBody(GenerateBody, forbid_unknown_fields=True):
@@ -136,6 +159,14 @@ class Intent(msgspec.Struct):
     probabilities: dict[str, float]
 
 
+class Alignment(msgspec.Struct):
+    """Where a decoder looked in the source as it wrote each token."""
+
+    weights: Annotated[list[list[float]], Meta(description="[target_time][source_time]")]
+    source: Annotated[list[str], Meta(description="Its tokens, and what ends every source.")]
+    target: Annotated[list[str], Meta(description="Its tokens, and the end where it has one.")]
+
+
 class Prediction(msgspec.Struct, omit_defaults=True):
     """In the task's own terms: the fields of the task are there, the others are not.
 
@@ -159,6 +190,9 @@ class Prediction(msgspec.Struct, omit_defaults=True):
     tag_probabilities: list[float] | UnsetType = UNSET
     words: list[TaggedWord] | UnsetType = UNSET
     intent: Intent | UnsetType = UNSET
+    text: str | UnsetType = UNSET
+    score: Annotated[float, Meta(description="Log probability, by length.")] | UnsetType = UNSET
+    alignment: Alignment | UnsetType = UNSET
     outputs: dict[str, list[Any]] | UnsetType = UNSET
     error: dict[str, Any] | UnsetType = UNSET
 

@@ -18,6 +18,7 @@ from service.artifact.manifest import (
 )
 from service.dataplane.plane import DataPlane
 from service.dataplane.types import (
+    DEFAULT_SEARCH,
     Call,
     Choice,
     Chunk,
@@ -32,6 +33,7 @@ from service.dataplane.types import (
     OpenRequest,
     Prediction,
     Predictions,
+    SearchRequest,
     SequenceInput,
     SessionInfo,
     StepReply,
@@ -112,7 +114,13 @@ class FakeDataPlane(DataPlane):
         return self.models()[0]
 
     async def predict(
-        self, ref: str, inputs: Sequence[SequenceInput], *, call: Call, raw: bool = False
+        self,
+        ref: str,
+        inputs: Sequence[SequenceInput],
+        *,
+        call: Call,
+        raw: bool = False,
+        search: SearchRequest = DEFAULT_SEARCH,
     ) -> Predictions:
         self.model(ref)
         self.calls.append(call)

@@ -15,7 +15,6 @@ from torch import Tensor
 from service.artifact.artifact import load_artifact
 from service.artifact.beam import BeamParams
 from service.artifact.manifest import MANIFEST_FILE, Manifest, Seq2SeqOutput
-from service.errors import ArtifactError
 from service.registry.served_model import verify as verify_for_serving
 from service.runtime.session import RuntimeConfig
 from tests.training.tiny import publish_tiny
@@ -198,9 +197,10 @@ def test_it_is_not_lowered_to_integers(published: Path):
         publish_quantized("tiny-pairs", Folders(models=published.parents[1]))
 
 
-def test_the_service_refuses_what_it_cannot_run(published: Path):
-    with pytest.raises(ArtifactError, match="encoder"):
-        verify_for_serving(load_artifact(published), RuntimeConfig(device="cpu"))
+def test_the_service_verifies_both_graphs(published: Path):
+    verified = verify_for_serving(load_artifact(published), RuntimeConfig(device="cpu"))
+    assert verified.encoder is not None
+    assert verified.probe_difference <= 1e-5
 
 
 @pytest.mark.parametrize(

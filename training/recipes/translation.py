@@ -7,19 +7,19 @@ def german_english() -> RunConfig:
     return RunConfig(
         name="german-english",
         description="Captions of photographs from German to English (GRU with attention).",
-        data=DataConfig(dataset="multi30k", batch_size=96, source_tokens=3000, target_tokens=3000),
+        data=DataConfig(dataset="multi30k", batch_size=96, source_tokens=4000, target_tokens=4000),
         model=ModelConfig(
             cell="gru",
-            hidden=256,
+            hidden=192,
             bidirectional=True,
-            embedding=160,
-            dropout=0.3,
-            embedding_dropout=0.2,
-            attention="multiplicative",
+            embedding=128,
+            dropout=0.2,
+            embedding_dropout=0.1,
+            attention="additive",
             tied=True,
         ),
         optim=OptimConfig(
-            learning_rate=3e-3, max_epochs=12, weight_decay=0.01, label_smoothing=0.1, keep="last"
+            learning_rate=1.5e-3, max_epochs=11, weight_decay=0.01, label_smoothing=0.1, keep="last"
         ),
         references=(
             Reference(
@@ -32,6 +32,12 @@ def german_english() -> RunConfig:
             "It was trained on captions of photographs alone: it knows what is seen in them.",
             "It writes lower-cased words with spaces before punctuation, as its data has them.",
         ),
-        search=SearchConfig(beam_width=5, length_penalty=1.0, max_tokens=60),
+        examples=(
+            "ein kleiner junge in einem roten hemd spielt mit seinem hund im park .",
+            "zwei alte frauen sitzen auf einer bank und lesen zeitung .",
+            "ein mann mit einem blauen helm fährt auf einem fahrrad über die brücke .",
+            "drei kinder bauen am strand eine burg aus sand .",
+        ),
+        search=SearchConfig(beam_width=5, length_penalty=1.5, max_tokens=60),
         precision="bf16-mixed",
     )

@@ -7,19 +7,19 @@ def german_english() -> RunConfig:
     return RunConfig(
         name="german-english",
         description="Captions of photographs from German to English (GRU with attention).",
-        data=DataConfig(dataset="multi30k", batch_size=96, source_tokens=4000, target_tokens=4000),
+        data=DataConfig(dataset="multi30k", batch_size=96, source_tokens=3000, target_tokens=3000),
         model=ModelConfig(
             cell="gru",
-            hidden=192,
+            hidden=256,
             bidirectional=True,
-            embedding=128,
-            dropout=0.2,
-            embedding_dropout=0.1,
-            attention="additive",
+            embedding=160,
+            dropout=0.3,
+            embedding_dropout=0.2,
+            attention="multiplicative",
             tied=True,
         ),
         optim=OptimConfig(
-            learning_rate=1.5e-3, max_epochs=11, weight_decay=0.01, label_smoothing=0.1, keep="last"
+            learning_rate=3e-3, max_epochs=12, weight_decay=0.01, label_smoothing=0.1, keep="last"
         ),
         references=(
             Reference(

@@ -133,6 +133,8 @@ class RunConfig:
     """What a user of the model should know before trusting it; goes on the card."""
     search: SearchConfig = SearchConfig()
     """Of a model that writes from what it read."""
+    examples: tuple[str, ...] = ()
+    """Made-up texts that its card shows with what is written of them; none: some of the test."""
     seed: int = 0
     precision: Precision = "32-true"
     accelerator: str = "cpu"

@@ -10,6 +10,8 @@ from training.data.finance import acl18
 from training.data.fsdd import digit_strings, digits_of_a_stranger, spoken_digits
 from training.data.handwriting import mnist_rows, pendigits
 from training.data.language import LanguageData, penn_treebank, tiny_shakespeare, war_and_peace
+from training.data.mail import aeslc
+from training.data.meanings import e2e
 from training.data.motion import natops, utkinect
 from training.data.pairs import TextPairs
 from training.data.questions import LabelledTexts, trec
@@ -58,6 +60,8 @@ _LOADERS: Mapping[str, Callable[[DataConfig, int], AnyData]] = {
     "etth1": etth1,
     "multi30k": multi30k,
     "camrest676": camrest676,
+    "e2e": e2e,
+    "aeslc": aeslc,
     "cmapss-fd001": cmapss,
     "cwru": cwru,
     "skab": skab,

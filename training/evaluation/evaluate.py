@@ -29,7 +29,7 @@ def evaluate(config: RunConfig, data: AnyData, runner: AnyRunner) -> Evaluation:
     reference = "; ".join(f"{r.text} ({r.source})" for r in config.references)
     match data, runner:
         case TextPairs(), PairRunner():
-            return evaluate_pairs(data, runner, config=config.search, reference=reference)
+            return evaluate_pairs(data, runner, config=config, reference=reference)
         case LanguageData(), Runner():
             return evaluate_language(data, runner, reference=reference)
         case StoryQuestions(), Runner():

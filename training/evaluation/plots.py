@@ -42,6 +42,16 @@ class Look:
     answer: str
 
 
+@dataclass(frozen=True, slots=True)
+class Alignment:
+    """Where the source was looked at as each token of a target was written."""
+
+    weights: NDArray[np.float32]
+    """`[time, source_time]`"""
+    source: Sequence[str]
+    target: Sequence[str]
+
+
 def curve_picture(curves: Sequence[Curve]) -> bytes:
     figure = Figure(figsize=(6.4, 3.4), layout="constrained")
     axes = figure.subplots()
@@ -99,18 +109,19 @@ def bars_picture(labels: Sequence[str], shares: Sequence[float]) -> bytes:
     return _png(figure)
 
 
-def alignment_picture(
-    weights: NDArray[np.float32], *, source: Sequence[str], target: Sequence[str]
-) -> bytes:
-    """`weights [time, source_time]`, a row for every token of `target`."""
-    figure = Figure(figsize=(1.2 + 0.34 * len(source), 1.0 + 0.28 * len(target)))
-    figure.set_layout_engine("constrained")
-    axes = figure.subplots()
-    axes.imshow(weights, cmap="Blues", vmin=0, vmax=1, aspect="auto")
-    axes.set_xticks(range(len(source)), source, rotation=90, fontfamily="DejaVu Sans Mono")
-    axes.set_yticks(range(len(target)), target, fontfamily="DejaVu Sans Mono")
-    axes.set_xlabel("source")
-    axes.set_ylabel("written")
+def alignment_picture(alignments: Sequence[Alignment]) -> bytes:
+    """One beside the other, a row for every token that was written."""
+    widths = [1.5 + 0.3 * len(shown.source) for shown in alignments]
+    height = 1.8 + 0.26 * max(len(shown.target) for shown in alignments)
+    figure = Figure(figsize=(sum(widths), height), layout="constrained")
+    panels = figure.subplots(1, len(alignments), width_ratios=widths, squeeze=False)[0]
+    for axes, shown in zip(panels, alignments, strict=True):
+        axes.imshow(shown.weights, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+        columns, rows = range(len(shown.source)), range(len(shown.target))
+        axes.set_xticks(columns, shown.source, rotation=90, fontfamily="DejaVu Sans Mono")
+        axes.set_yticks(rows, shown.target, fontfamily="DejaVu Sans Mono")
+        axes.set_xlabel("source")
+    panels[0].set_ylabel("written")
     return _png(figure)
 
 

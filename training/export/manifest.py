@@ -30,7 +30,7 @@ from training.data.anomalies import ODD_ABOVE, AnomalyData
 from training.data.batches import pad
 from training.data.build import AnyData
 from training.data.language import LanguageData
-from training.data.pairs import TextPairs
+from training.data.pairs import Row, TextPairs
 from training.data.questions import LabelledTexts
 from training.data.signals import LabelledSignals, MeasuredSignals, Signals
 from training.data.speech import Sound, SpokenStrings, SpokenWords
@@ -137,9 +137,9 @@ def probe(data: AnyData, runner: AnyRunner) -> ProbeData:
 
 def _pair_probe(data: TextPairs, runner: PairRunner) -> ProbeData:
     """Few and short targets: every step has as many numbers as there are tokens."""
-    rows = range(len(_PROBE_TARGET_STEPS))
+    rows = [Row(item, 0) for item in range(len(_PROBE_TARGET_STEPS))]
     targets = [
-        data.tested.targets[row][:steps]
+        data.tested.target(row)[:steps]
         for row, steps in zip(rows, _PROBE_TARGET_STEPS, strict=True)
     ]
     batch = data.tested.batch(rows)
@@ -176,5 +176,5 @@ def _probe_rows(data: AnyData) -> tuple[Array, NDArray[np.int32]]:
             whole = split.tested.rows[: len(_PROBE_STEPS)]
             rows = [steps[:n] for steps, n in zip(whole, _PROBE_STEPS, strict=True)]
         case TextPairs():
-            rows = data.tested.targets[:_PROBE_TEXTS]
+            rows = [told[0] for told in data.tested.targets[:_PROBE_TEXTS]]
     return pad(rows).numpy(), np.array([len(row) for row in rows], np.int32)

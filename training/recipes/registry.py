@@ -15,9 +15,11 @@ from training.recipes.oil_temperature import oil_temperature
 from training.recipes.part_of_speech import part_of_speech
 from training.recipes.question_type import question_type
 from training.recipes.restaurant_replies import restaurant_replies
+from training.recipes.restaurant_sentence import restaurant_sentence
 from training.recipes.sentiment import sentiment
 from training.recipes.speech import digit_string, spoken_digit, stranger_digit
 from training.recipes.story_questions import story_questions
+from training.recipes.subject_line import subject_line
 from training.recipes.tiny import (
     tiny_language,
     tiny_oddities,
@@ -70,6 +72,8 @@ _RECIPES: tuple[Recipe, ...] = (
     spoken_digit,
     stranger_digit,
     digit_string,
+    restaurant_sentence,
+    subject_line,
     tiny_language,
     tiny_pairs,
     tiny_pairs_blind,

@@ -22,6 +22,7 @@ _USUAL = range(3, 8)
 _EPOCHS_OF_SINGLE_WORDS = 2
 """So training begins: in a long string nobody tells which sound is which label, and what is learned
 first is to write nothing. Then each epoch has strings of one word more."""
+_TEST_ROUNDS = 4
 _LONGEST_PAUSE_SECONDS = 0.25
 """Between two words; a string begins and ends with a pause, too."""
 _LEAST_NOISE, _MOST_NOISE = -2.0, -0.75
@@ -129,12 +130,15 @@ def spoken_strings(
 ) -> SpokenStrings:
     """Recordings of one speaker and one split, joined.
 
-    What is measured is always the same: each recording of the split in `looks` strings.
+    What is measured is always the same: each recording of the test in a few strings.
     """
     parts = (takes.learned, takes.held_out, takes.tested)
-    split = Split(
-        *(joined(part, task.sound, _USUAL, rounds=config.looks, seed=0) for part in parts)
-    )
+    rounds = (config.looks, config.looks, _TEST_ROUNDS)
+    strings = [
+        joined(part, task.sound, _USUAL, rounds=times, seed=0)
+        for part, times in zip(parts, rounds, strict=True)
+    ]
+    split = Split(*strings)
     facts = counted(facts, split, "strings")
     return SpokenStrings(facts, task.sound, task.labels, split, config, seed, takes.learned)
 

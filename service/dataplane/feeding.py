@@ -135,6 +135,6 @@ class Feeder:
             return Feed(past.reply, replayed=True, model=session.model)
         steps = continued(model, read, session.state, param=f"{place}inputs")
         if chunk.raw:
-            room.take(model.manifest.graph, len(steps), param=f"{place}raw")
+            room.take(model.manifest.graph.outputs, len(steps), param=f"{place}raw")
         row = row_of(model, steps, session.state, raw=chunk.raw)
         return Feeding(lease, model, steps, row, digest)

@@ -110,7 +110,8 @@ class DataPlane:
             refuse_search(model, search)
             predicted = partial(_predicted, model, raw=raw, attention=attention, call=call)
         else:
-            wish = Wish(search_of(pair, search, self._limits), raw, attention)
+            room = RawRoom(self._limits.max_raw_bytes)
+            wish = Wish(search_of(pair, search, self._limits), room, raw, attention)
             predicted = partial(translate, pair, wish, call=call, metrics=self._metrics)
         named = [(f"inputs[{at}]", value) for at, value in enumerate(inputs)]
         read = await read_all(model, named, max_steps=self._limits.max_steps)
@@ -296,7 +297,7 @@ class DataPlane:
         room = RawRoom(self._limits.max_raw_bytes)
         for steps in sequences:
             if not isinstance(steps, RecurError):
-                room.take(model.manifest.graph, len(steps), param="raw")
+                room.take(model.manifest.graph.outputs, len(steps), param="raw")
 
     async def _go_on(
         self,

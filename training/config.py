@@ -35,6 +35,9 @@ class DataConfig:
     """How often an epoch comes back to an item that is another one each time."""
     min_frequency: int = 1
     """A word seen less often in the training text becomes `[UNK]`."""
+    longest_story: int = 0
+    """Tokens beyond which a story is left out of training, where it costs much and teaches little;
+    0: all are read."""
     num_pieces: int = 0
     """Pieces that words are cut into (BPE), so that no word is unknown; 0: words stay whole."""
     source_tokens: int = 0
@@ -57,6 +60,9 @@ class ModelConfig:
     """Chance that a token is replaced by the unknown one, in training only."""
     spelling: bool = False
     """Whether a token's vector is also of how it begins, how it ends, and its capitals."""
+    pools_tokens: bool = False
+    """Whether a classifier's pooling also draws the tokens' own vectors, so that an answer may be
+    pointed at in the text."""
     tied: bool = False
     """Whether what writes tokens scores them by the vectors that they come in by."""
     recent_steps: int = 0

@@ -33,6 +33,7 @@ class Task(StrEnum):
 
     ANOMALY = "anomaly"
     CLASSIFICATION = "classification"
+    CTC = "ctc"
     FORECASTING = "forecasting"
     LANGUAGE_MODELING = "language_modeling"
     REGRESSION = "regression"
@@ -60,7 +61,21 @@ class NumericInput(Part):
     scaling: Scaling | None = None
 
 
-Input = Annotated[TextInput | NumericInput, Field(discriminator="kind")]
+class AudioInput(Part):
+    """A sequence is samples from -1 to 1; the graph reads them hop by hop, `[batch, time, hop]`.
+
+    A step is a hop. Samples of one that is not whole yet wait in their session for the rest.
+    """
+
+    kind: Literal["audio"] = "audio"
+    sample_rate: Annotated[int, Field(ge=1)]
+    """Samples a second."""
+    hop: Annotated[int, Field(ge=1)]
+    """Samples of a step."""
+
+
+AnyInput = TextInput | NumericInput | AudioInput
+Input = Annotated[AnyInput, Field(discriminator="kind")]
 
 
 class ClassificationOutput(Part):
@@ -182,9 +197,23 @@ class Seq2SeqOutput(Part):
     search: SearchDefaults = SearchDefaults()
 
 
+class CtcOutput(Part):
+    """`logits [batch, time, 1 + labels]`: of the blank, then of each label, at every step.
+
+    What is written is each new label of the best path, see `service.artifact.ctc`.
+    """
+
+    task: Literal[Task.CTC] = Task.CTC
+    logits: str = "logits"
+    labels: tuple[str, ...] = Field(min_length=1)
+    """What is written for each, one after the other, with nothing between them."""
+    step_seconds: Annotated[float, Field(gt=0)]
+
+
 AnyOutput = (
     AnomalyOutput
     | ClassificationOutput
+    | CtcOutput
     | ForecastingOutput
     | LanguageModelingOutput
     | RegressionOutput
@@ -337,6 +366,8 @@ class Manifest(Part):
         expected: tuple[Dimension, ...] = ("batch", "time")
         if isinstance(self.input, NumericInput):
             expected = (*expected, len(self.input.features))
+        if isinstance(self.input, AudioInput):
+            expected = (*expected, self.input.hop)
         if self.graph.input.shape != expected:
             raise ValueError(
                 f"graph.inputs: {self.graph.input.name} has shape {self.graph.input.shape}, "
@@ -368,13 +399,15 @@ def _needed_output(
     output: AnyOutput,
     *,
     causal: bool,
-    input: TextInput | NumericInput,  # noqa: A002 - the manifest's own word
+    input: AnyInput,  # noqa: A002 - the manifest's own word
 ) -> tuple[str, tuple[Dimension, ...]]:
     """The output tensor that a task reads, and its shape."""
     match output:
         case ClassificationOutput():
             classes = len(output.labels)
             return output.logits, ("batch", "time", classes) if causal else ("batch", classes)
+        case CtcOutput():
+            return output.logits, ("batch", "time", 1 + len(output.labels))
         case ForecastingOutput():
             bands = (len(output.quantiles),) if output.quantiles else ()
             forecast = (*bands, output.horizon, len(output.targets))

@@ -14,9 +14,13 @@ from service.dataplane.bulk import feed_all
 from service.dataplane.explaining import attention_output
 from service.dataplane.feeding import Feeder
 from service.dataplane.generating import GenerationEnd
+from service.dataplane.number import check_number
 from service.dataplane.opening import check_fork, check_opening, initial_state
+from service.dataplane.raw import RawRoom
 from service.dataplane.reading import (
-    prediction_of,
+    Ended,
+    begun,
+    predictions_of,
     read_all,
     read_one,
     read_to_end,
@@ -49,7 +53,6 @@ from service.dataplane.writing import write
 from service.errors import (
     InvalidInput,
     RecurError,
-    TooLarge,
     TooManyStreams,
 )
 from service.registry.registry import Registry
@@ -78,7 +81,7 @@ class DataPlane:
         self._sessions = sessions
         self._limits = limits
         self._metrics = metrics
-        self._feeder = Feeder(registry, sessions, max_steps=limits.max_steps, metrics=metrics)
+        self._feeder = Feeder(registry, sessions, limits=limits, metrics=metrics)
         self._num_streams = 0
 
     def models(self) -> list[ModelInfo]:
@@ -111,8 +114,11 @@ class DataPlane:
             predicted = partial(translate, pair, wish, call=call, metrics=self._metrics)
         named = [(f"inputs[{at}]", value) for at, value in enumerate(inputs)]
         read = await read_all(model, named, max_steps=self._limits.max_steps)
-        results = await of_those_left(read, predicted)
-        return Predictions(model.manifest.name, model.manifest.version, results)
+        results = begun(model, named, read)
+        if raw and pair is None:
+            self._check_raw(model, results)
+        told = await of_those_left(results, predicted)
+        return Predictions(model.manifest.name, model.manifest.version, told)
 
     async def generate(
         self, ref: str, request: GenerateRequest, *, call: Call
@@ -279,15 +285,18 @@ class DataPlane:
 
     def _check_number(self, number: int, param: str) -> None:
         """Of the sequences in one request."""
-        limit = self._limits.max_sequences
         if not number:
             raise InvalidInput("at least one sequence", param=param, details={"min": 1})
-        if number > limit:
-            raise TooLarge(
-                f"{number} sequences; RECUR_MAX_SEQUENCES allows {limit}",
-                param=param,
-                details={"limit": limit},
-            )
+        check_number(number, self._limits.max_sequences, param)
+
+    def _check_raw(
+        self, model: ServedModel, sequences: Sequence[NDArray[Any] | RecurError]
+    ) -> None:
+        """Whether the raw outputs of all that are to run have room. Raises TooLarge."""
+        room = RawRoom(self._limits.max_raw_bytes)
+        for steps in sequences:
+            if not isinstance(steps, RecurError):
+                room.take(model.manifest.graph, len(steps), param="raw")
 
     async def _go_on(
         self,
@@ -366,10 +375,11 @@ async def _predicted(
     start = start_state(model)
     rows = [row_of(model, steps, start, raw=raw, attention=attention) for steps in sequences]
     ends = await read_to_end(model, rows, call)
-    return [
-        end if isinstance(end, RecurError) else prediction_of(model, end, steps)
+    ended = [
+        end if isinstance(end, RecurError) else Ended(end, steps, start)
         for steps, end in zip(sequences, ends, strict=True)
     ]
+    return await of_those_left(ended, partial(predictions_of, model))
 
 
 def _model_info(model: ServedModel) -> ModelInfo:

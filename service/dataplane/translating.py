@@ -22,7 +22,7 @@ from service.errors import InvalidInput, RecurError
 from service.registry.served_model import ServedModel
 from service.telemetry.metrics import Metrics
 
-_MAX_ROWS = 256
+_MAX_ROWS = 128
 """Of one request in the engine at once: each step of so many holds the event loop for a
 millisecond or two."""
 _MAX_LENGTH_PENALTY = 10.0
@@ -86,8 +86,12 @@ async def translate(
         for begin in range(0, len(order), size):
             places = order[begin : begin + size]
             some = [sources[place] for place in places]
-            found = await find(translator, some, wish.search, call=call, submit=submit)
-            told = await _tell(translator, found, wish, submit=submit)
+            try:
+                found = await find(translator, some, wish.search, call=call, submit=submit)
+                told = await _tell(translator, found, wish, submit=submit)
+            except RecurError as error:  # those that were translated before stay so
+                results |= dict.fromkeys(places, error.kept())
+                continue
             results |= zip(places, told, strict=True)
             tokens = sum(one.num_tokens(1) for one in found if isinstance(one, Found))
             metrics.tokens.labels(translator.model.manifest.name).inc(tokens)

@@ -16,7 +16,7 @@ from service.engine.sequence import Flow
 from service.errors import RecurError
 
 SequenceInput = str | NDArray[Any] | RecurError
-"""Text, token ids int64 `[time]`, or numbers float32 `[time, features]`.
+"""Text, token ids int64 or samples `[time]`, or numbers float32 `[time, features]`.
 
 A sequence that a protocol could not read arrives as its error and leaves as its error, so that
 it fails alone.
@@ -36,6 +36,7 @@ class DataPlaneLimits:
     max_stop_strings: int = 8
     max_streams: int = 256
     max_metadata_bytes: int = 4096
+    max_raw_bytes: int = 1 << 26
 
 
 PRIORITIES = {"low": 0.25, "normal": 1.0, "high": 4.0}
@@ -119,6 +120,16 @@ class Likelihood(msgspec.Struct, frozen=True):
     token_log_likelihoods: NDArray[np.float64]
 
 
+class Transcript(msgspec.Struct, frozen=True):
+    """What was said in a sequence, or newly in a chunk of it."""
+
+    text: str
+    score: float
+    """Log probability of the best path, in nats: a sequence's is the sum of its chunks'."""
+    times: list[float]
+    """When each label of the text was told, in seconds from where the sequence began."""
+
+
 class TaggedWord(msgspec.Struct, frozen=True):
     """A word of the text that was sent: `text[start:end]`. Its last token's tag is its own."""
 
@@ -162,7 +173,9 @@ class Written(msgspec.Struct, frozen=True):
     """Where it was asked for."""
 
 
-Answer = Anomalies | Classification | Forecast | Likelihood | Regression | Tagging | Written
+Answer = (
+    Anomalies | Classification | Forecast | Likelihood | Regression | Tagging | Transcript | Written
+)
 
 
 class Attention(msgspec.Struct, frozen=True):

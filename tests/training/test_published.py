@@ -25,6 +25,7 @@ AIMS = {
     "part-of-speech": 0.925,
     "flight-question": 0.94,
     "flight-question-live": 0.85,
+    "spoken-digit": 0.96,
 }
 BIT_FOR_BIT = ("alone_equals_company", "chunks_equal_whole", "padding_changes_nothing")
 

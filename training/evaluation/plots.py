@@ -215,6 +215,26 @@ def told_picture(
     return _png(figure)
 
 
+def heard_picture(
+    bands: NDArray[np.float32], written: Sequence[tuple[int, str]], *, step_seconds: float
+) -> bytes:
+    """Bands `[time, mels]` from low to high, and labels above the steps at which they were told."""
+    figure = Figure(figsize=(10, 3), layout="constrained")
+    axes = figure.subplots()
+    end = len(bands) * step_seconds
+    axes.imshow(
+        bands.T, origin="lower", aspect="auto", cmap="magma", extent=(0, end, 0, bands.shape[1])
+    )
+    top = bands.shape[1]
+    for step, label in written:
+        seconds = (step + 1) * step_seconds
+        axes.axvline(seconds, color="white", linewidth=0.8)
+        axes.annotate(label, (seconds, top), ha="center", va="bottom", annotation_clip=False)
+    axes.set_xlabel("seconds")
+    axes.set_ylabel("mel band")
+    return _png(figure)
+
+
 def _png(figure: Figure) -> bytes:
     FigureCanvasAgg(figure)
     buffer = BytesIO()

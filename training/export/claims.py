@@ -21,6 +21,8 @@ PADDING_CHANGES_NOTHING = "padding_changes_nothing"
 ROWS, STEPS, CHAINED_STEPS = 32, 64, 200
 COMPANIES = (1, 2, 5)
 _CHUNKS = (1, 3, 16)
+LOUDNESS = 0.1
+"""Of speech, in samples: a full wave has 1."""
 
 Values = Callable[[np.random.Generator, tuple[int, ...]], Array]
 """Draws inputs as the network may meet them, of a shape `(rows, steps)`."""

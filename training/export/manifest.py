@@ -10,7 +10,9 @@ from tokenizers import Tokenizer
 from service.artifact.artifact import ProbeData, SourceProbe
 from service.artifact.manifest import (
     AnomalyOutput,
+    AudioInput,
     ClassificationOutput,
+    CtcOutput,
     ForecastingOutput,
     Input,
     LanguageModelingOutput,
@@ -31,6 +33,7 @@ from training.data.language import LanguageData
 from training.data.pairs import TextPairs
 from training.data.questions import LabelledTexts
 from training.data.signals import LabelledSignals, MeasuredSignals, Signals
+from training.data.speech import Sound, SpokenStrings, SpokenWords
 from training.data.tagging import TaggedSentences
 from training.data.timeseries import SeriesData
 from training.data.tokens import END_ID, START_ID, start_token
@@ -104,10 +107,19 @@ def meaning(data: AnyData, config: RunConfig) -> Meaning:
         case MeasuredSignals(signals=signals, name=name, unit=unit):
             value = RegressionOutput(name=name, unit=unit, every_step=config.data.every_step)
             return Meaning(_numbers(signals), value, {})
+        case SpokenWords(sound=sound, labels=labels):
+            return Meaning(_audio(sound), ClassificationOutput(labels=labels), {})
+        case SpokenStrings(sound=sound, labels=labels):
+            writes = CtcOutput(labels=labels, step_seconds=sound.hop / sound.sample_rate)
+            return Meaning(_audio(sound), writes, {})
 
 
 def _numbers(signals: Signals) -> NumericInput:
     return NumericInput(features=signals.features, units=signals.units, scaling=signals.scaling)
+
+
+def _audio(sound: Sound) -> AudioInput:
+    return AudioInput(sample_rate=sound.sample_rate, hop=sound.hop)
 
 
 def probe(data: AnyData, runner: AnyRunner) -> ProbeData:
@@ -155,7 +167,12 @@ def _probe_rows(data: AnyData) -> tuple[Array, NDArray[np.int32]]:
         case AnomalyData(tested=tested):
             whole = [one.rows for one in tested[: len(_PROBE_STEPS)]]
             rows = [steps[:n] for steps, n in zip(whole, _PROBE_STEPS, strict=True)]
-        case LabelledSignals(split=split) | MeasuredSignals(split=split):
+        case (
+            LabelledSignals(split=split)
+            | MeasuredSignals(split=split)
+            | SpokenWords(split=split)
+            | SpokenStrings(split=split)
+        ):
             whole = split.tested.rows[: len(_PROBE_STEPS)]
             rows = [steps[:n] for steps, n in zip(whole, _PROBE_STEPS, strict=True)]
         case TextPairs():

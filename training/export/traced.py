@@ -54,11 +54,13 @@ class _Classifier(nn.Module):
         super().__init__()
         self.embedding = network.embedding
         self.stack = _Placeholder(network.stack)
+        self.pooled_steps = network.pooled_steps
         self.pooling = network.pooling
         self.head = network.head
 
     def forward(self, tokens: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        steps = self.stack(self.embedding(tokens), lengths)
+        embedded = self.embedding(tokens)
+        steps = self.pooled_steps(embedded, self.stack(embedded, lengths))
         pooled = self.pooling(steps, valid_steps(lengths, tokens.shape[1]))
         return self.head(pooled.vector), pooled.weights
 

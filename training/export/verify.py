@@ -12,6 +12,7 @@ from training.config import Cell
 from training.export.claims import (
     ALONE_EQUALS_COMPANY,
     CHUNKS_EQUAL_WHOLE,
+    LOUDNESS,
     PADDING_CHANGES_NOTHING,
     ROWS,
     STEPS,
@@ -33,6 +34,7 @@ from training.nn.cells import NORMALISED
 from training.nn.models import Forecaster, LanguageModel, Prediction, SequenceClassifier
 from training.nn.recurrent import RecurrentStack
 from training.nn.signals import SignalNetwork
+from training.nn.speech import Listener
 from training.nn.tagger import Tagger
 from training.runner import Array, Ran, Runner
 
@@ -140,6 +142,8 @@ def _values(network: Network, draw: np.random.Generator, shape: tuple[int, ...])
         case Forecaster() | SignalNetwork():
             mean, deviation = network.mean.numpy(), network.deviation.numpy()
             values = draw.normal(mean, deviation, (*shape, network.num_features))
+        case Listener():
+            values = draw.normal(0, LOUDNESS, (*shape, network.framing.hop))
         case _:
             values = draw.normal(0, 1, (*shape, network.num_features))
     return values.astype(np.float32)

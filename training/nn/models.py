@@ -74,7 +74,9 @@ class SequenceClassifier(nn.Module):
         self.embedding = TokenEmbedding(num_tokens, config.embedding, spelling)
         self.embedding_dropout = nn.Dropout(config.embedding_dropout)
         self.stack = _stack(config, config.embedding)
-        self.pooling = AdditivePooling(self.stack.num_outputs, config.heads)
+        self.pools_tokens = config.pools_tokens
+        num_pooled = self.stack.num_outputs + (config.embedding if config.pools_tokens else 0)
+        self.pooling = AdditivePooling(num_pooled, config.heads)
         self.dropout = nn.Dropout(config.dropout)
         self.head = GroupedClasses(self.pooling.num_outputs, class_of_kind)
 
@@ -96,8 +98,12 @@ class SequenceClassifier(nn.Module):
         if lengths is None:
             lengths = torch.full((inputs.shape[0],), inputs.shape[1])
         embedded = self.embedding_dropout(self.embedding(inputs))
-        steps = self.stack(embedded, lengths).outputs  # [batch, time, features]
+        steps = self.pooled_steps(embedded, self.stack(embedded, lengths).outputs)
         return self.pooling(steps, valid_steps(lengths.to(inputs.device), inputs.shape[1]))
+
+    def pooled_steps(self, embedded: Tensor, outputs: Tensor) -> Tensor:
+        """What attention draws from, `[batch, time, pooled]`."""
+        return torch.cat([outputs, embedded], dim=-1) if self.pools_tokens else outputs
 
 
 class Forecaster(nn.Module):

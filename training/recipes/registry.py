@@ -10,11 +10,14 @@ from training.recipes.finance import stock_movement
 from training.recipes.flight_question import flight_question, flight_question_live
 from training.recipes.handwriting import mnist_rows, pen_digits
 from training.recipes.motion import aircraft_signal, body_action
+from training.recipes.novel_lm import novel_lm
 from training.recipes.oil_temperature import oil_temperature
 from training.recipes.part_of_speech import part_of_speech
 from training.recipes.question_type import question_type
 from training.recipes.restaurant_replies import restaurant_replies
 from training.recipes.sentiment import sentiment
+from training.recipes.speech import digit_string, spoken_digit, stranger_digit
+from training.recipes.story_questions import story_questions
 from training.recipes.tiny import (
     tiny_language,
     tiny_oddities,
@@ -22,6 +25,8 @@ from training.recipes.tiny import (
     tiny_pairs_blind,
     tiny_questions,
     tiny_series,
+    tiny_tones,
+    tiny_tunes,
     tiny_waves,
     tiny_wear,
     tiny_wear_along,
@@ -49,7 +54,9 @@ _RECIPES: tuple[Recipe, ...] = (
     flight_question,
     flight_question_live,
     sentiment,
+    story_questions,
     word_lm,
+    novel_lm,
     turbofan_life,
     bearing_fault,
     water_circuit,
@@ -60,6 +67,9 @@ _RECIPES: tuple[Recipe, ...] = (
     stock_movement,
     german_english,
     restaurant_replies,
+    spoken_digit,
+    stranger_digit,
+    digit_string,
     tiny_language,
     tiny_pairs,
     tiny_pairs_blind,
@@ -68,6 +78,8 @@ _RECIPES: tuple[Recipe, ...] = (
     tiny_wishes,
     tiny_wishes_live,
     tiny_waves,
+    tiny_tones,
+    tiny_tunes,
     tiny_wear,
     tiny_wear_along,
     tiny_oddities,

@@ -120,3 +120,23 @@ def tiny_oddities() -> RunConfig:
         model=ModelConfig(cell="gru", hidden=8, reading="baseline", baseline_steps=40),
         optim=OptimConfig(learning_rate=2e-2, max_epochs=3),
     )
+
+
+def tiny_tones() -> RunConfig:
+    return RunConfig(
+        name="tiny-tones",
+        description="How high a generated tone is, told every ten milliseconds.",
+        data=DataConfig("generated-tones", batch_size=8),
+        model=ModelConfig(cell="gru", hidden=16),
+        optim=OptimConfig(learning_rate=2e-2, max_epochs=3),
+    )
+
+
+def tiny_tunes() -> RunConfig:
+    return RunConfig(
+        name="tiny-tunes",
+        description="Generated tones as they come one after the other.",
+        data=DataConfig("generated-tunes", batch_size=8, looks=2),
+        model=ModelConfig(cell="gru", hidden=32),
+        optim=OptimConfig(learning_rate=2e-2, max_epochs=8, keep="last"),
+    )

@@ -27,6 +27,7 @@ from service.dataplane.types import (
     Tagging,
     TextPiece,
     TokenLogprob,
+    Transcript,
     Written,
 )
 from service.errors import RecurError
@@ -191,6 +192,8 @@ def _answer(answer: Answer) -> dict[str, Any]:
             }
         case Tagging():
             return _tagging(answer)
+        case Transcript():
+            return {"text": answer.text, "score": answer.score, "times": answer.times}
         case Written():
             return _written(answer)
         case _:

@@ -15,11 +15,14 @@ _INT64_MAX = 2**63 - 1
 Sequence = Annotated[
     msgspec.Raw,
     Meta(
-        description="One sequence: text, token ids, or rows of numbers, one row a time step.",
+        description=(
+            "One sequence: text, token ids, samples of sound, or rows of numbers, one row a time "
+            "step."
+        ),
         extra_json_schema={
             "oneOf": [
                 {"type": "string", "minLength": 1},
-                {"type": "array", "minItems": 1, "items": {"type": "integer"}},
+                {"type": "array", "minItems": 1, "items": {"type": "number"}},
                 {
                     "type": "array",
                     "minItems": 1,
@@ -209,6 +212,12 @@ class Prediction(msgspec.Struct, omit_defaults=True):
     tags: Annotated[list[str], Meta(description="One a token.")] | UnsetType = UNSET
     tag_probabilities: list[float] | UnsetType = UNSET
     words: list[TaggedWord] | UnsetType = UNSET
+    text: Annotated[str, Meta(description="What was said.")] | UnsetType = UNSET
+    score: float | UnsetType = UNSET
+    times: (
+        Annotated[list[float], Meta(description="Seconds from the start; one a label of the text.")]
+        | UnsetType
+    ) = UNSET
     intent: Intent | UnsetType = UNSET
     text: str | UnsetType = UNSET
     score: Annotated[float, Meta(description="Log probability, by length.")] | UnsetType = UNSET

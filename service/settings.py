@@ -92,6 +92,8 @@ class Settings(BaseSettings):
     """Sequences in one request."""
     max_steps: Count = 100_000
     """Time steps of one sequence."""
+    max_raw_bytes: Count = 1 << 26
+    """Raw outputs (`raw`) that one request may ask for, in bytes as float32."""
     max_tokens: Count = 4096
     """Tokens that one request may generate for each choice."""
     max_choices: Count = 16
@@ -212,6 +214,7 @@ class Settings(BaseSettings):
             max_stop_strings=self.max_stop_strings,
             max_streams=self.max_streams,
             max_metadata_bytes=self.session_max_metadata_bytes,
+            max_raw_bytes=self.max_raw_bytes,
         )
 
     def http(self) -> HttpConfig:

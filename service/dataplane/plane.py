@@ -11,11 +11,16 @@ from numpy.typing import NDArray
 
 from service.dataplane import generating
 from service.dataplane.bulk import feed_all
+from service.dataplane.explaining import attention_output
 from service.dataplane.feeding import Feeder
 from service.dataplane.generating import GenerationEnd
+from service.dataplane.number import check_number
 from service.dataplane.opening import check_fork, check_opening, initial_state
+from service.dataplane.raw import RawRoom
 from service.dataplane.reading import (
-    prediction_of,
+    Ended,
+    begun,
+    predictions_of,
     read_all,
     read_one,
     read_to_end,
@@ -48,7 +53,6 @@ from service.dataplane.writing import write
 from service.errors import (
     InvalidInput,
     RecurError,
-    TooLarge,
     TooManyStreams,
 )
 from service.registry.registry import Registry
@@ -77,7 +81,7 @@ class DataPlane:
         self._sessions = sessions
         self._limits = limits
         self._metrics = metrics
-        self._feeder = Feeder(registry, sessions, max_steps=limits.max_steps, metrics=metrics)
+        self._feeder = Feeder(registry, sessions, limits=limits, metrics=metrics)
         self._num_streams = 0
 
     def models(self) -> list[ModelInfo]:
@@ -95,21 +99,26 @@ class DataPlane:
         *,
         call: Call,
         raw: bool = False,
+        explain: bool = False,
         search: SearchRequest = DEFAULT_SEARCH,
     ) -> Predictions:
         """Each sequence from the zero state, or translated; one that fails, fails alone."""
         model = self._registry.get(ref)
         self._check_number(len(inputs), "inputs")
+        attention = attention_output(model) if explain else None
         if (pair := translator(model)) is None:
             refuse_search(model, search)
-            predicted = partial(_predicted, model, raw=raw, call=call)
+            predicted = partial(_predicted, model, raw=raw, attention=attention, call=call)
         else:
-            wish = Wish(search_of(pair, search, self._limits), raw=raw)
+            wish = Wish(search_of(pair, search, self._limits), raw, attention)
             predicted = partial(translate, pair, wish, call=call, metrics=self._metrics)
         named = [(f"inputs[{at}]", value) for at, value in enumerate(inputs)]
         read = await read_all(model, named, max_steps=self._limits.max_steps)
-        results = await of_those_left(read, predicted)
-        return Predictions(model.manifest.name, model.manifest.version, results)
+        results = begun(model, named, read)
+        if raw and pair is None:
+            self._check_raw(model, results)
+        told = await of_those_left(results, predicted)
+        return Predictions(model.manifest.name, model.manifest.version, told)
 
     async def generate(
         self, ref: str, request: GenerateRequest, *, call: Call
@@ -276,15 +285,18 @@ class DataPlane:
 
     def _check_number(self, number: int, param: str) -> None:
         """Of the sequences in one request."""
-        limit = self._limits.max_sequences
         if not number:
             raise InvalidInput("at least one sequence", param=param, details={"min": 1})
-        if number > limit:
-            raise TooLarge(
-                f"{number} sequences; RECUR_MAX_SEQUENCES allows {limit}",
-                param=param,
-                details={"limit": limit},
-            )
+        check_number(number, self._limits.max_sequences, param)
+
+    def _check_raw(
+        self, model: ServedModel, sequences: Sequence[NDArray[Any] | RecurError]
+    ) -> None:
+        """Whether the raw outputs of all that are to run have room. Raises TooLarge."""
+        room = RawRoom(self._limits.max_raw_bytes)
+        for steps in sequences:
+            if not isinstance(steps, RecurError):
+                room.take(model.manifest.graph, len(steps), param="raw")
 
     async def _go_on(
         self,
@@ -352,16 +364,22 @@ class DataPlane:
 
 
 async def _predicted(
-    model: ServedModel, sequences: list[NDArray[Any]], *, raw: bool, call: Call
+    model: ServedModel,
+    sequences: list[NDArray[Any]],
+    *,
+    raw: bool,
+    attention: str | None,
+    call: Call,
 ) -> list[Prediction | RecurError]:
     """Each of `sequences`, as the model takes them, from the zero state."""
     start = start_state(model)
-    rows = [row_of(model, steps, start, raw=raw) for steps in sequences]
+    rows = [row_of(model, steps, start, raw=raw, attention=attention) for steps in sequences]
     ends = await read_to_end(model, rows, call)
-    return [
-        end if isinstance(end, RecurError) else prediction_of(model, end, steps)
+    ended = [
+        end if isinstance(end, RecurError) else Ended(end, steps, start)
         for steps, end in zip(sequences, ends, strict=True)
     ]
+    return await of_those_left(ended, partial(predictions_of, model))
 
 
 def _model_info(model: ServedModel) -> ModelInfo:

@@ -11,6 +11,7 @@ from service.artifact.text import Text
 from service.dataplane.reading import ends_of
 from service.dataplane.series import ReadSeries
 from service.dataplane.types import Call
+from service.engine.continuations import Finished
 from service.engine.engine import Engine, Row
 from service.errors import RecurError
 from service.registry.served_model import ServedModel
@@ -49,15 +50,17 @@ class Begun(msgspec.Struct, frozen=True):
 
 def translator(model: ServedModel) -> Translator | None:
     """None where the model is no encoder-decoder."""
-    artifact, verified, output = model.verified.artifact, model.verified.encoder, None
-    if isinstance(model.manifest.output, Seq2SeqOutput):
-        output = model.manifest.output
-    if output is None or verified is None or model.encoder is None:
+    if model.encoder is None:
         return None
-    source, target = artifact.text, artifact.target_text
-    assert source is not None, "an encoder reads text"
-    assert target is not None, "a decoder writes text"
-    return Translator(model, model.encoder, verified.runtime, source, target, output)
+    artifact, verified = model.verified.artifact, model.verified.encoder
+    assert verified is not None, "its engine runs it"
+    assert artifact.text is not None, "an encoder reads text"
+    assert artifact.target_text is not None, "a decoder writes text"
+    output = artifact.manifest.output
+    assert isinstance(output, Seq2SeqOutput), "pairs are the task of two graphs"
+    return Translator(
+        model, model.encoder, verified.runtime, artifact.text, artifact.target_text, output
+    )
 
 
 async def read_sources(
@@ -75,11 +78,15 @@ async def read_sources(
         for source in sources
     ]
     submitted = translator.encoder.submit(rows, deadline=call.deadline, flow=call.flow)
-    begun: list[Begun | RecurError] = []
-    for source, end in zip(sources, await ends_of(submitted), strict=True):
-        if isinstance(end, RecurError):
-            begun.append(end.kept())
-        else:
-            assert end.answer is not None, "its rows keep the memory"
-            begun.append(Begun(source, end.answer, end.state))
-    return begun
+    ends = await ends_of(submitted)
+    return [_begun(source, end) for source, end in zip(sources, ends, strict=True)]
+
+
+def _begun(source: NDArray[np.int64], end: Finished | RecurError) -> Begun | RecurError:
+    if isinstance(end, RecurError):
+        return end.kept()
+    assert end.answer is not None, "its rows keep the memory"
+    try:
+        return Begun(source, end.answer, end.state)
+    except RecurError as error:  # of a state that is not finite
+        return error.kept()

@@ -10,7 +10,8 @@ B = TypeVar("B")
 
 
 async def of_those_left(
-    results: Sequence[A | RecurError], work: Callable[[list[A]], Awaitable[list[B | RecurError]]]
+    results: Sequence[A | RecurError],
+    work: Callable[[list[A]], Awaitable[Sequence[B | RecurError]]],
 ) -> list[B | RecurError]:
     """What `work` makes of those that have not failed, each in its place."""
     left = [one for one in results if not isinstance(one, RecurError)]

@@ -22,7 +22,7 @@ from service.errors import InvalidInput, RecurError
 from service.registry.served_model import ServedModel
 from service.telemetry.metrics import Metrics
 
-_MAX_ROWS = 256
+_MAX_ROWS = 128
 """Of one request in the engine at once: each step of so many holds the event loop for a
 millisecond or two."""
 _MAX_LENGTH_PENALTY = 10.0
@@ -34,8 +34,13 @@ class Wish(msgspec.Struct, frozen=True):
     search: Search
     raw: bool = False
     """The decoder's outputs at every token of the text."""
-    explain: bool = False
-    """Where it looked."""
+    attention: str | None = None
+    """The output that tells where it looked, where that is to be told."""
+
+    @property
+    def asks_more(self) -> bool:
+        """Than what the search itself knows."""
+        return self.raw or self.attention is not None
 
 
 def search_of(translator: Translator, request: SearchRequest, limits: DataPlaneLimits) -> Search:
@@ -81,8 +86,12 @@ async def translate(
         for begin in range(0, len(order), size):
             places = order[begin : begin + size]
             some = [sources[place] for place in places]
-            found = await find(translator, some, wish.search, call=call, submit=submit)
-            told = await _tell(translator, found, wish, submit=submit)
+            try:
+                found = await find(translator, some, wish.search, call=call, submit=submit)
+                told = await _tell(translator, found, wish, submit=submit)
+            except RecurError as error:  # those that were translated before stay so
+                results |= dict.fromkeys(places, error.kept())
+                continue
             results |= zip(places, told, strict=True)
             tokens = sum(one.num_tokens(1) for one in found if isinstance(one, Found))
             metrics.tokens.labels(translator.model.manifest.name).inc(tokens)
@@ -124,7 +133,7 @@ async def _tell(
             for text, given in zip(texts, outputs, strict=True)
         ]
 
-    return await of_those_left(found, with_outputs if wish.raw or wish.explain else plain)
+    return await of_those_left(found, with_outputs if wish.asks_more else plain)
 
 
 def _prediction(
@@ -132,8 +141,7 @@ def _prediction(
 ) -> Prediction:
     text = translator.target_text.decode(found.best.hypothesis.tokens)
     alignment = None
-    if wish.explain:
-        assert translator.output.attention is not None, "nothing else is explained"
-        alignment = alignment_of(translator, found, outputs[translator.output.attention])
+    if wish.attention is not None:
+        alignment = alignment_of(translator, found, outputs[wish.attention])
     written = Written(text, found.best.score, alignment)
     return Prediction(written, len(found.begun.source), outputs if wish.raw else None)

@@ -16,7 +16,7 @@ from service.engine.sequence import Flow
 from service.errors import RecurError
 
 SequenceInput = str | NDArray[Any] | RecurError
-"""Text, token ids int64 `[time]`, or numbers float32 `[time, features]`.
+"""Text, token ids int64 or samples `[time]`, or numbers float32 `[time, features]`.
 
 A sequence that a protocol could not read arrives as its error and leaves as its error, so that
 it fails alone.
@@ -36,6 +36,7 @@ class DataPlaneLimits:
     max_stop_strings: int = 8
     max_streams: int = 256
     max_metadata_bytes: int = 4096
+    max_raw_bytes: int = 1 << 26
 
 
 PRIORITIES = {"low": 0.25, "normal": 1.0, "high": 4.0}
@@ -73,9 +74,24 @@ class Classification(msgspec.Struct, frozen=True):
         return dict(zip(self.labels, self.probabilities.tolist(), strict=True))
 
 
+class Quantiles(msgspec.Struct, frozen=True):
+    """What shares of all that may come are to lie below."""
+
+    shares: tuple[float, ...]
+    values: NDArray[np.float32]
+    """`[shares, horizon, targets]`"""
+
+    @property
+    def named(self) -> dict[str, NDArray[np.float32]]:
+        """Each share's values, `[horizon, targets]`."""
+        return {str(share): row for share, row in zip(self.shares, self.values, strict=True)}
+
+
 class Forecast(msgspec.Struct, frozen=True):
     forecast: NDArray[np.float32]
     """`[horizon, targets]`, in the units of the manifest, for the steps after the last one."""
+    quantiles: Quantiles | None = None
+    """Where the model has them; the forecast is the one of 0.5."""
 
 
 class Anomalies(msgspec.Struct, frozen=True):
@@ -91,6 +107,8 @@ class Regression(msgspec.Struct, frozen=True):
     value: float
     """At the last step."""
     unit: str
+    values: NDArray[np.float32] | None = None
+    """`[time]`, of a model that is asked for one at every step."""
 
 
 class Likelihood(msgspec.Struct, frozen=True):
@@ -100,6 +118,16 @@ class Likelihood(msgspec.Struct, frozen=True):
     perplexity: float
     tokens: list[str]
     token_log_likelihoods: NDArray[np.float64]
+
+
+class Transcript(msgspec.Struct, frozen=True):
+    """What was said in a sequence, or newly in a chunk of it."""
+
+    text: str
+    score: float
+    """Log probability of the best path, in nats: a sequence's is the sum of its chunks'."""
+    times: list[float]
+    """When each label of the text was told, in seconds from where the sequence began."""
 
 
 class TaggedWord(msgspec.Struct, frozen=True):
@@ -145,7 +173,19 @@ class Written(msgspec.Struct, frozen=True):
     """Where it was asked for."""
 
 
-Answer = Anomalies | Classification | Forecast | Likelihood | Regression | Tagging | Written
+Answer = (
+    Anomalies | Classification | Forecast | Likelihood | Regression | Tagging | Transcript | Written
+)
+
+
+class Attention(msgspec.Struct, frozen=True):
+    """What part each step of a sequence had in its answer."""
+
+    weights: NDArray[np.float32]
+    """`[time]`, or `[heads, time]` where there are several heads; those of a head sum to 1."""
+    tokens: list[str] | None = None
+    """One a step, where the sequence is a text."""
+
 
 _BYTES_PER_STEP = 80
 """A token's text and its log likelihood."""
@@ -158,6 +198,8 @@ class Prediction(msgspec.Struct, frozen=True):
     answer: Answer
     steps: int
     outputs: dict[str, NDArray[np.float32]] | None = None
+    attention: Attention | None = None
+    """If an explanation was asked for."""
 
     @property
     def num_bytes(self) -> int:

@@ -34,6 +34,7 @@ class Verbs(Protocol):
         *,
         call: Call,
         raw: bool = False,
+        explain: bool = False,
         search: SearchRequest = DEFAULT_SEARCH,
     ) -> Predictions: ...
 

@@ -13,7 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.artifact.artifact import Artifact
-from service.artifact.manifest import Manifest, NumericInput, Seq2SeqOutput, TextInput
+from service.artifact.manifest import (
+    AudioInput,
+    Manifest,
+    NumericInput,
+    Seq2SeqOutput,
+    TextInput,
+)
 from service.artifact.text import Text
 from service.engine.cost import TYPICAL, CostModel
 from service.engine.engine import Engine, EngineConfig
@@ -133,6 +139,8 @@ def _warm_values(manifest: Manifest, steps: int) -> NDArray[Any]:
             return np.full(steps, num_tokens - 1, np.int64)
         case NumericInput(features=features):
             return np.zeros((steps, len(features)), np.float32)
+        case AudioInput(hop=hop):
+            return np.zeros((steps, hop), np.float32)
 
 
 def serve(

@@ -29,9 +29,12 @@ def host_state(state: BatchState) -> State:
     return state if isinstance(state, tuple) else state.to_host()
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Memory:
-    """What the rows of a batch look back at: read only, and the same at every step of theirs."""
+    """What the rows of a batch look back at: read only, and the same at every step of theirs.
+
+    Compared by identity: the same one comes again as long as its rows step together.
+    """
 
     values: NDArray[np.float32]
     """`[batch, source_time, features]`; padding is zero."""

@@ -1,14 +1,16 @@
 """Front processes: they come and go, and the sessions behind them stay."""
 
+import json
 import os
 import signal
 from pathlib import Path
 
 import httpx
 import pytest
+from websockets.sync.client import connect
 
 from tests.e2e.server import Server, serving, start, wait_for
-from tests.service.artifacts import save_running_total
+from tests.service.artifacts import save_banded_total, save_running_total
 
 pytestmark = pytest.mark.slow
 
@@ -45,6 +47,29 @@ def test_every_front_knows_every_session_and_all_measurements(models: Path, tmp_
     assert counted in text
     for front in range(3):
         assert f'recur_front_process_resident_memory_bytes{{front="{front}"}}' in text
+
+
+def test_quantiles_come_through_every_door(tmp_path: Path) -> None:
+    save_banded_total(tmp_path / "models")
+    expected = {"forecast": [[3.0]], "quantiles": {"0.1": [[2.0]], "0.5": [[3.0]], "0.9": [[4.0]]}}
+    with serving(tmp_path / "models", tmp_path / "log", http_workers="2") as server:
+        model = f"{server.url}/v1/models/banded-total"
+        predicted = httpx.post(f"{model}/predict", json={"inputs": [[[1], [2]]]}).json()
+        assert predicted["predictions"] == [expected]
+        one, other, third = (httpx.post(f"{model}/sessions").json()["session_id"] for _ in "123")
+        url = f"{server.url}/v1/sessions/{one}/steps"
+        stepped = httpx.post(url, json={"inputs": [[1], [2]], "step": 0}).json()
+        again = httpx.post(url, json={"inputs": [[1], [2]], "step": 0}).json()
+        chunks = [{"session_id": other, "inputs": [[3]]}]
+        (bulk,) = httpx.post(f"{server.url}/v1/sessions:step", json={"steps": chunks}).json()[
+            "results"
+        ]
+        with connect(f"{server.url.replace('http', 'ws')}/v1/sessions/{third}/stream") as socket:
+            socket.send('{"inputs": [[3]]}')
+            streamed = json.loads(socket.recv())
+        shown = httpx.get(model).json()["output"]["quantiles"]
+    assert [reply["prediction"] for reply in (stepped, again, bulk, streamed)] == [expected] * 4
+    assert shown == [0.1, 0.5, 0.9]
 
 
 def test_a_front_that_dies_is_started_anew_and_costs_no_session(

@@ -25,8 +25,8 @@ from training.runner import PairRunner, open_runner
 
 pytestmark = pytest.mark.slow
 
-LANGUAGE = ("tiny-language", "tiny-vanilla", "tiny-min-gru")
-QUESTIONS = ("tiny-questions", "tiny-cho")
+LANGUAGE = ("tiny-language", "tiny-vanilla", "tiny-min-gru", "tiny-ln-lstm")
+QUESTIONS = ("tiny-questions", "tiny-cho", "tiny-ln-gru")
 SERIES = ("tiny-series", "tiny-min-lstm")
 
 # float32 sums in another order: torch and ONNX Runtime, over a few dozen steps.
@@ -48,9 +48,16 @@ class Made:
 
     def torch_outputs(self, sequence: Any) -> np.ndarray:
         """The network's outputs for one sequence, without a batch."""
+        return self._torch(sequence).outputs[0].numpy()
+
+    def torch_attention(self, sequence: Any) -> np.ndarray:
+        """Its weights `[heads, time]`."""
+        return self._torch(sequence).attention[0].T.numpy()
+
+    def _torch(self, sequence: Any) -> Any:
         inputs = torch.as_tensor(sequence)[None]
         with torch.no_grad():
-            return self.network(inputs, torch.tensor([len(sequence)])).outputs[0].numpy()
+            return self.network(inputs, torch.tensor([len(sequence)]))
 
 
 @pytest.fixture(scope="module")
@@ -126,6 +133,28 @@ def test_a_classifier_of_whole_texts_answers_as_torch_does(
     assert refused.json()["error"]["code"] == "model_has_no_state"
 
 
+@pytest.mark.parametrize("name", [*QUESTIONS, "tiny-wishes"])
+def test_a_model_that_pools_explains_itself_as_torch_does(made: dict[str, Made], name: str) -> None:
+    model = made[name]
+    text = Text(model.folder / "tokenizer.json")
+    questions = ["where is the tower", "who"]
+    body = {"inputs": questions, "explain": True}
+    reply = model.post(f"/v1/models/{name}/predict", body)
+    for question, prediction in zip(questions, reply["predictions"], strict=True):
+        ids = text.encode(question)
+        expected = model.torch_attention(ids)
+        seen = np.array(prediction["attention"]["weights"], ndmin=2)
+        np.testing.assert_allclose(seen, expected, atol=ROUNDING)
+        assert prediction["attention"]["tokens"] == [text.token(token) for token in ids]
+
+
+def test_a_model_without_such_weights_refuses_by_the_fields_name(made: dict[str, Made]) -> None:
+    body = {"inputs": ["the cat"], "explain": True}
+    reply = made["tiny-language"].client.post("/v1/models/tiny-language/predict", json=body)
+    assert reply.status_code == 422
+    assert reply.json()["error"]["param"] == "explain"
+
+
 @pytest.mark.parametrize("name", SERIES)
 def test_a_forecaster_forecasts_as_torch_does_at_every_step(
     made: dict[str, Made], name: str
@@ -152,7 +181,7 @@ def test_a_forecaster_forecasts_as_torch_does_at_every_step(
     ("name", "said"),
     [
         ("tiny-questions", "1 x lstm of 8 units, both directions;"),
-        ("tiny-cho", "2 x gru_cho of 8 units, mean of both, residual;"),
+        ("tiny-cho", "2 x gru_cho of 8 units, mean of both, residual, 2 heads of attention;"),
         ("tiny-min-gru", "3 x min_gru of 32 units, causal, residual, normalised;"),
     ],
 )

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from service.artifact.artifact import Artifact, load_artifact
-from service.artifact.manifest import Seq2SeqOutput, TextInput
+from service.artifact.manifest import AudioInput, Seq2SeqOutput, TextInput
 from service.dataplane.types import OpenRequest, Prediction, SearchRequest
 from service.registry.disk import scan
 from service.registry.form import choose_form, replay
@@ -61,7 +61,10 @@ def writes(model: str) -> bool:
 
 
 def sequence(model: str, steps: int, seed: int) -> np.ndarray:
-    """Random tokens, or numbers as large as those of the probe (whole ones of the small model)."""
+    """Random tokens, noise as loud as speech, or numbers as large as those of the probe.
+
+    Those of the small model are whole.
+    """
     rng = np.random.default_rng(seed)
     artifact = artifact_of(model)
     if isinstance(artifact.manifest.input, TextInput):
@@ -72,6 +75,9 @@ def sequence(model: str, steps: int, seed: int) -> np.ndarray:
     numbers = artifact.probe.inputs
     if model in SMALL:
         return rng.integers(-1000, 1000, (steps, 1)).astype(np.float32)
+    if isinstance(artifact.manifest.input, AudioInput):
+        spread = rng.normal(0, 0.1, (steps, artifact.manifest.input.hop)).clip(-1, 1)
+        return spread.astype(np.float32)
     spread = rng.normal(numbers.mean(), numbers.std(), (steps, *numbers.shape[2:]))
     return spread.astype(np.float32)
 

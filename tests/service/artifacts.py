@@ -1,9 +1,12 @@
 """Small real artifacts, built without torch: what the service can load, in a few milliseconds.
 
 - `running-total`: causal, numeric; its forecast is the total of all that the row has seen.
+- `banded-total`: the same with quantiles, which are the total less one, the total, and one more.
 - `babble`: causal, text; an LSTM with random weights over bytes, so that characters get split.
 - `stress`: causal, text; tags each word by its id, and tells an intent by the total so far.
-- `parity`: not causal; classifies whole sequences of tokens by the sum of their ids.
+- `knocks`: causal, sound; writes `a` for hops of high sum and `b` for low, keeps the total.
+- `parity`: not causal; classifies whole sequences of tokens by the sum of their ids. It says that
+  one head looked at all of them alike, and another at the last one alone.
 """
 
 from collections.abc import Sequence
@@ -19,7 +22,10 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from service.artifact.artifact import ProbeData, digest, dump_probe, save_artifact
 from service.artifact.graphs import GraphSpec, StateSpec, TensorSpec
 from service.artifact.manifest import (
+    AnyOutput,
+    AudioInput,
     ClassificationOutput,
+    CtcOutput,
     ForecastingOutput,
     LanguageModelingOutput,
     Limits,
@@ -40,6 +46,40 @@ _VOCAB = 256
 
 def save_running_total(models_dir: Path, *, version: int = 1, scale: float = 1.0) -> Path:
     """`scale` multiplies the total, so that versions can be told apart."""
+    forecast = helper.make_node("Unsqueeze", ["scaled", "axis_3"], ["forecast"])
+    return _save_total(
+        models_dir,
+        [forecast],
+        {"name": "running-total", "version": version},
+        output=ForecastingOutput(horizon=1, targets=("total",)),
+        constants={"scale": np.float32(scale), "axis_3": np.array([3])},
+    )
+
+
+def save_banded_total(models_dir: Path, *, version: int = 1) -> Path:
+    nodes = [
+        helper.make_node("Unsqueeze", ["scaled", "axes_2_3"], ["median"]),
+        helper.make_node("Add", ["median", "bands"], ["forecast"]),
+    ]
+    bands = np.array([-1, 0, 1], np.float32).reshape(3, 1, 1)
+    return _save_total(
+        models_dir,
+        nodes,
+        {"name": "banded-total", "version": version},
+        output=ForecastingOutput(horizon=1, targets=("total",), quantiles=(0.1, 0.5, 0.9)),
+        constants={"scale": np.float32(1), "axes_2_3": np.array([2, 3]), "bands": bands},
+    )
+
+
+def _save_total(
+    models_dir: Path,
+    nodes: Sequence[onnx.NodeProto],
+    head: dict[str, Any],
+    *,
+    output: ForecastingOutput,
+    constants: dict[str, Any],
+) -> Path:
+    """`nodes` make `forecast` of `scaled [batch, time, 1]`."""
     nodes = [
         *_valid_mask("values"),
         helper.make_node("Where", ["valid", "values", "zero_f"], ["masked"]),
@@ -50,21 +90,24 @@ def save_running_total(models_dir: Path, *, version: int = 1, scale: float = 1.0
         helper.make_node("Add", ["before", "added"], ["after"]),
         helper.make_node("Transpose", ["after"], ["total_out"], perm=[1, 0, 2]),
         helper.make_node("Mul", ["totals", "scale"], ["scaled"]),
-        helper.make_node("Unsqueeze", ["scaled", "three"], ["forecast"]),
+        *nodes,
     ]
-    constants = {"one": np.int64(1), "one_1d": np.array([1]), "three": np.array([3])}
-    constants |= {"zero_f": np.float32(0), "scale": np.float32(scale)}
+    shape = (*([len(output.quantiles)] if output.quantiles else []), 1, 1)
     graph = _graph(
         nodes,
         inputs=[_float("values", "batch", "time", 1), _LENGTHS, _float("total_in", 1, "batch", 1)],
-        outputs=[_float("forecast", "batch", "time", 1, 1), _float("total_out", 1, "batch", 1)],
-        constants=constants,
+        outputs=[
+            _float("forecast", "batch", "time", *shape),
+            _float("total_out", 1, "batch", 1),
+        ],
+        constants=constants
+        | {"one": np.int64(1), "one_1d": np.array([1]), "zero_f": np.float32(0)},
     )
     spec = GraphSpec(
         file="model.onnx",
         inputs=(TensorSpec(name="values", dtype="float32", shape=("batch", "time", 1)),),
         lengths="lengths",
-        outputs=(TensorSpec(name="forecast", dtype="float32", shape=("batch", "time", 1, 1)),),
+        outputs=(TensorSpec(name="forecast", dtype="float32", shape=("batch", "time", *shape)),),
         state=(
             StateSpec(input="total_in", output="total_out", shape=(1, "batch", 1), batch_axis=1),
         ),
@@ -72,11 +115,63 @@ def save_running_total(models_dir: Path, *, version: int = 1, scale: float = 1.0
     return _save(
         models_dir,
         graph,
-        {"name": "running-total", "version": version, "task": Task.FORECASTING, "causal": True},
+        {**head, "task": Task.FORECASTING, "causal": True},
         graph_spec=spec,
         reads=NumericInput(features=("value",)),
-        output=ForecastingOutput(horizon=1, targets=("total",)),
+        output=output,
         probe=np.arange(6, dtype=np.float32).reshape(2, 3, 1),
+    )
+
+
+KNOCKS_HOP = 4
+
+
+def save_knocks(models_dir: Path) -> Path:
+    """A hop whose sum is above 1 tells `a`, one below -1 tells `b`, any other the blank."""
+    hop = KNOCKS_HOP
+    nodes = [
+        *_valid_mask("samples"),
+        helper.make_node("Where", ["valid", "samples", "zero_f"], ["masked"]),
+        helper.make_node("ReduceSum", ["masked", "axis_2"], ["sums"], keepdims=1),
+        helper.make_node("MatMul", ["sums", "weights"], ["product"]),
+        helper.make_node("Add", ["product", "bias"], ["logits"]),  # [batch, time, 3]
+        helper.make_node("ReduceSum", ["sums", "one_1d"], ["added"], keepdims=1),
+        helper.make_node("Transpose", ["added"], ["added_by_time"], perm=[1, 0, 2]),
+        helper.make_node("Add", ["total_in", "added_by_time"], ["total_out"]),
+    ]
+    constants = {
+        "zero_f": np.float32(0),
+        "one_1d": np.array([1]),
+        "weights": np.array([[0, 1, -1]], np.float32),
+        "bias": np.array([1, 0, 0], np.float32),
+    }
+    graph = _graph(
+        nodes,
+        inputs=[
+            _float("samples", "batch", "time", hop),
+            _LENGTHS,
+            _float("total_in", 1, "batch", 1),
+        ],
+        outputs=[_float("logits", "batch", "time", 3), _float("total_out", 1, "batch", 1)],
+        constants=constants,
+    )
+    spec = GraphSpec(
+        file="model.onnx",
+        inputs=(TensorSpec(name="samples", dtype="float32", shape=("batch", "time", hop)),),
+        lengths="lengths",
+        outputs=(TensorSpec(name="logits", dtype="float32", shape=("batch", "time", 3)),),
+        state=(
+            StateSpec(input="total_in", output="total_out", shape=(1, "batch", 1), batch_axis=1),
+        ),
+    )
+    return _save(
+        models_dir,
+        graph,
+        {"name": "knocks", "version": 1, "task": Task.CTC, "causal": True},
+        graph_spec=spec,
+        reads=AudioInput(sample_rate=2 * hop, hop=hop),
+        output=CtcOutput(labels=("a", "b"), step_seconds=0.5),
+        probe=np.linspace(-1, 1, 6 * hop, dtype=np.float32).reshape(2, 3, hop),
     )
 
 
@@ -149,6 +244,15 @@ def save_parity(models_dir: Path, *, version: int = 1) -> Path:
         helper.make_node("Cast", ["odd_i"], ["odd"], to=TensorProto.FLOAT),
         helper.make_node("Neg", ["odd"], ["even"]),
         helper.make_node("Concat", ["even", "odd"], ["logits"], axis=1),
+        helper.make_node("Cast", ["valid"], ["is_valid"], to=TensorProto.FLOAT),  # [batch, time, 1]
+        helper.make_node("Cast", ["lengths_2d"], ["lengths_f"], to=TensorProto.FLOAT),
+        helper.make_node("Unsqueeze", ["lengths_f", "two_1d"], ["lengths_3d"]),
+        helper.make_node("Div", ["is_valid", "lengths_3d"], ["alike"]),
+        helper.make_node("Add", ["steps", "one_0d"], ["ends"]),
+        helper.make_node("Equal", ["ends", "lengths_2d"], ["is_last"]),
+        helper.make_node("Unsqueeze", ["is_last", "two_1d"], ["is_last_3d"]),
+        helper.make_node("Cast", ["is_last_3d"], ["last"], to=TensorProto.FLOAT),
+        helper.make_node("Concat", ["alike", "last"], ["attention"], axis=2),
     ]
     constants = {"one_1d": np.array([1]), "two_1d": np.array([2]), "two": np.int64(2)}
     constants["zero_i"] = np.int64(0)
@@ -156,14 +260,17 @@ def save_parity(models_dir: Path, *, version: int = 1) -> Path:
     graph = _graph(
         nodes,
         inputs=[tokens, _LENGTHS],
-        outputs=[_float("logits", "batch", 2)],
+        outputs=[_float("logits", "batch", 2), _float("attention", "batch", "time", 2)],
         constants=constants,
     )
     spec = GraphSpec(
         file="model.onnx",
         inputs=(TensorSpec(name="tokens", dtype="int64", shape=("batch", "time")),),
         lengths="lengths",
-        outputs=(TensorSpec(name="logits", dtype="float32", shape=("batch", 2)),),
+        outputs=(
+            TensorSpec(name="logits", dtype="float32", shape=("batch", 2)),
+            TensorSpec(name="attention", dtype="float32", shape=("batch", "time", 2)),
+        ),
     )
     return _save(
         models_dir,
@@ -171,7 +278,7 @@ def save_parity(models_dir: Path, *, version: int = 1) -> Path:
         {"name": "parity", "version": version, "task": Task.CLASSIFICATION, "causal": False},
         graph_spec=spec,
         reads=TextInput(num_tokens=_VOCAB),
-        output=ClassificationOutput(labels=("even", "odd")),
+        output=ClassificationOutput(labels=("even", "odd"), attention="attention"),
         probe=np.array([[1, 2, 3], [4, 5, 6]]),
         tokenizer=byte_tokenizer(),
         limits=Limits(max_steps=1000),
@@ -297,8 +404,8 @@ def _save(
     head: dict[str, Any],
     *,
     graph_spec: GraphSpec,
-    reads: TextInput | NumericInput,
-    output: ClassificationOutput | ForecastingOutput | LanguageModelingOutput | TaggingOutput,
+    reads: TextInput | NumericInput | AudioInput,
+    output: AnyOutput,
     probe: np.ndarray,
     tokenizer: bytes | None = None,
     limits: Limits | None = None,

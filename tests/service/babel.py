@@ -1,6 +1,7 @@
-"""A small real encoder-decoder, built without torch: `babel` turns letters into other letters.
+"""Small real encoder-decoders, built without torch: they turn letters into other letters.
 
-Two GRUs with random weights, and attention by dot products; texts end by themselves or are cut.
+Two GRUs with random weights; texts end by themselves or are cut. `babel` looks back, by dot
+products; `blind` knows of the source what its first state says.
 """
 
 from pathlib import Path
@@ -68,35 +69,62 @@ decoder (int64[batch, time] tokens, int32[batch] lengths, float[1, batch, {_HIDD
 """
 
 
+_BLIND_DECODER = f"""
+<ir_version: 8, opset_import: ["" : 17]>
+decoder (int64[batch, time] tokens, int32[batch] lengths, float[1, batch, {_HIDDEN}] h_in,
+         float[batch, source_time, {_HIDDEN}] memory, int32[batch] memory_lengths)
+    => (float[batch, time, {_VOCAB}] logits, float[1, batch, {_HIDDEN}] h_out) {{
+  turned = Transpose <perm=[1, 0]> (tokens)
+  x = Gather (embedding, turned)
+  y, h_out = GRU <hidden_size={_HIDDEN}> (x, W, R, B, lengths, h_in)
+  flat = Squeeze (y, one_1d)
+  steps = Transpose <perm=[1, 0, 2]> (flat)
+  told = Concat <axis=2> (steps, steps)
+  product = MatMul (told, head)
+  logits = Add (product, bias)
+}}
+"""
+
+
+def save_blind(models_dir: Path) -> Path:
+    return _save(models_dir, "blind", decoder=_BLIND_DECODER)
+
+
 def save_babel(models_dir: Path, *, version: int = 1, seed: int = 10) -> Path:
     """Letters `a` to `j`, both ways; another `seed` writes other texts."""
-    encoder, decoder = (_model(text, seed + at) for at, text in enumerate((_ENCODER, _DECODER)))
+    return _save(models_dir, "babel", decoder=_DECODER, version=version, seed=seed)
+
+
+def _save(models_dir: Path, name: str, *, decoder: str, version: int = 1, seed: int = 10) -> Path:
+    looks_back = "attention" in decoder
+    read, write = _model(_ENCODER, seed), _model(decoder, seed + 1)
     reads = EncoderSpec(
         input=TensorSpec(name="tokens", dtype="int64", shape=("batch", "time")),
         lengths="lengths",
         memory=TensorSpec(name="memory", dtype="float32", shape=("batch", "time", _HIDDEN)),
         state=("begin",),
     )
+    outputs = (
+        TensorSpec(name="logits", dtype="float32", shape=("batch", "time", _VOCAB)),
+        TensorSpec(name="attention", dtype="float32", shape=("batch", "time", "source_time")),
+    )
     writes = GraphSpec(
         file="decoder.onnx",
         inputs=(TensorSpec(name="tokens", dtype="int64", shape=("batch", "time")),),
         lengths="lengths",
-        outputs=(
-            TensorSpec(name="logits", dtype="float32", shape=("batch", "time", _VOCAB)),
-            TensorSpec(name="attention", dtype="float32", shape=("batch", "time", "source_time")),
-        ),
+        outputs=outputs if looks_back else outputs[:1],
         state=(StateSpec(input="h_in", output="h_out", shape=(1, "batch", _HIDDEN), batch_axis=1),),
         memory=MemorySpec(features=_HIDDEN),
     )
     files = {
-        "encoder.onnx": encoder,
-        "decoder.onnx": decoder,
+        "encoder.onnx": read,
+        "decoder.onnx": write,
         "tokenizer.json": letter_tokenizer(),
         "target.json": letter_tokenizer(),
-        "probe.npz": dump_probe(_probe(encoder, decoder)),
+        "probe.npz": dump_probe(_probe(read, write, writes)),
     }
     manifest = Manifest(
-        name="babel",
+        name=name,
         version=version,
         description="made for a test",
         task=Task.SEQ2SEQ,
@@ -105,7 +133,7 @@ def save_babel(models_dir: Path, *, version: int = 1, seed: int = 10) -> Path:
         encoder=reads,
         input=TextInput(num_tokens=_VOCAB),
         output=Seq2SeqOutput(
-            attention="attention",
+            attention="attention" if looks_back else None,
             num_tokens=_VOCAB,
             start_token=1,
             end_token=0,
@@ -158,7 +186,7 @@ def _model(text: str, seed: int) -> bytes:
     return model.SerializeToString()
 
 
-def _probe(encoder: bytes, decoder: bytes) -> ProbeData:
+def _probe(encoder: bytes, decoder: bytes, writes: GraphSpec) -> ProbeData:
     source = SourceProbe(np.array([[2, 3, 4, 0], [5, 0, 0, 0]]), np.array([4, 2], np.int32))
     inputs, lengths = np.array([[1, 2, 3], [1, 4, 0]]), np.array([3, 2], np.int32)
     read, write = (
@@ -168,5 +196,6 @@ def _probe(encoder: bytes, decoder: bytes) -> ProbeData:
     memory, begin = read.run(None, {"tokens": source.inputs, "lengths": source.lengths})
     feeds = {"tokens": inputs, "lengths": lengths, "h_in": begin}
     feeds |= {"memory": memory, "memory_lengths": source.lengths}
-    logits, attention, end = write.run(["logits", "attention", "h_out"], feeds)
-    return ProbeData(inputs, lengths, {"logits": logits, "attention": attention}, (end,), source)
+    names = [spec.name for spec in writes.outputs]
+    *given, end = write.run([*names, "h_out"], feeds)
+    return ProbeData(inputs, lengths, dict(zip(names, given, strict=True)), (end,), source)

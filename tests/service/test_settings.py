@@ -27,6 +27,7 @@ WIRED: dict[str, tuple[str, Callable[[Settings], Any], Any]] = {
     "max_queue": ("5000", lambda s: s.engine().max_queue, 5000),
     "max_sequences": ("11", lambda s: (s.limits().max_sequences, s.http().max_sequences), (11, 11)),
     "max_steps": ("12", lambda s: s.limits().max_steps, 12),
+    "max_raw_bytes": ("27", lambda s: s.limits().max_raw_bytes, 27),
     "max_tokens": ("13", lambda s: s.limits().max_tokens, 13),
     "max_choices": ("14", lambda s: s.limits().max_choices, 14),
     "max_beam_width": ("15", lambda s: s.limits().max_beam_width, 15),

@@ -33,6 +33,16 @@ class Forecast:
 
 
 @dataclass(frozen=True, slots=True)
+class Look:
+    """One sequence, and where a network looked to answer."""
+
+    tokens: Sequence[str]
+    weights: NDArray[np.float32]
+    """`[time, heads]`"""
+    answer: str
+
+
+@dataclass(frozen=True, slots=True)
 class Alignment:
     """Where the source was looked at as each token of a target was written."""
 
@@ -115,6 +125,28 @@ def alignment_picture(alignments: Sequence[Alignment]) -> bytes:
     return _png(figure)
 
 
+def looks_picture(looks: Sequence[Look]) -> bytes:
+    """A row for every head, with the tokens in it; darker is more."""
+    heads = looks[0].weights.shape[1]
+    longest = max(len(look.tokens) for look in looks)
+    size = (2.0 + 0.62 * longest, len(looks) * (0.55 + 0.34 * heads))
+    figure = Figure(figsize=size, layout="constrained")
+    for axes, look in zip(figure.subplots(len(looks), squeeze=False)[:, 0], looks, strict=True):
+        axes.imshow(look.weights.T, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+        for (head, step), weight in np.ndenumerate(look.weights.T):
+            colour = "white" if weight > 0.5 else "black"
+            axes.text(
+                step, head, look.tokens[step], ha="center", va="center", color=colour, fontsize=7
+            )
+        axes.set_xlim(-0.5, longest - 0.5)
+        axes.set_xticks([])
+        axes.set_yticks(range(heads), [f"head {n}" for n in range(heads)] if heads > 1 else [""])
+        axes.set_title(look.answer, loc="left", fontsize=8)
+        axes.spines[:].set_visible(False)
+        axes.tick_params(length=0, labelsize=7)
+    return _png(figure)
+
+
 def lengths_picture(pairs: Sequence[tuple[int, int]]) -> bytes:
     """(written, wanted) of every text, in words."""
     figure = Figure(figsize=(4.2, 4.0), layout="constrained")
@@ -191,6 +223,26 @@ def told_picture(
     right.set_xlabel("step")
     left.set_ylabel(label)
     left.legend(frameon=False, fontsize=8)
+    return _png(figure)
+
+
+def heard_picture(
+    bands: NDArray[np.float32], written: Sequence[tuple[int, str]], *, step_seconds: float
+) -> bytes:
+    """Bands `[time, mels]` from low to high, and labels above the steps at which they were told."""
+    figure = Figure(figsize=(10, 3), layout="constrained")
+    axes = figure.subplots()
+    end = len(bands) * step_seconds
+    axes.imshow(
+        bands.T, origin="lower", aspect="auto", cmap="magma", extent=(0, end, 0, bands.shape[1])
+    )
+    top = bands.shape[1]
+    for step, label in written:
+        seconds = (step + 1) * step_seconds
+        axes.axvline(seconds, color="white", linewidth=0.8)
+        axes.annotate(label, (seconds, top), ha="center", va="bottom", annotation_clip=False)
+    axes.set_xlabel("seconds")
+    axes.set_ylabel("mel band")
     return _png(figure)
 
 

@@ -16,6 +16,7 @@ from torchmetrics.functional.regression import mean_squared_error
 from service.artifact.manifest import Metric
 from training.data.batches import pad
 from training.data.signals import LabelledSignals, MeasuredSignals
+from training.data.speech import SpokenWords
 from training.evaluation.evaluation import Evaluation, Picture
 from training.evaluation.plots import confusion_picture, told_picture
 from training.runner import Runner
@@ -23,7 +24,9 @@ from training.runner import Runner
 _ROWS = 64
 
 
-def evaluate_labelled(data: LabelledSignals, runner: Runner, *, reference: str) -> Evaluation:
+def evaluate_labelled(
+    data: LabelledSignals | SpokenWords, runner: Runner, *, reference: str
+) -> Evaluation:
     """Accuracy of the last step's label, beside always saying the commonest training label."""
     classes = len(data.labels)
     tested = data.split.tested

@@ -3,13 +3,17 @@
 from training.export import graph as graphs
 from training.export.graph import Graph
 from training.export.signals import signal_graph
+from training.export.speech import speech_graph
 from training.nn.signals import SignalNetwork
+from training.nn.speech import Listener
 
-Network = graphs.Network | SignalNetwork
+Network = graphs.Network | SignalNetwork | Listener
 
 
 def build_graph(network: Network) -> Graph:
     """The graph of a trained network, with the names that the manifest will say."""
     if isinstance(network, SignalNetwork):
         return signal_graph(network)
+    if isinstance(network, Listener):
+        return speech_graph(network)
     return graphs.build_graph(network)

@@ -28,6 +28,7 @@ from service.dataplane.types import (
     SearchRequest,
     StepReply,
     Tagging,
+    Transcript,
     Written,
 )
 from service.errors import InvalidInput, MalformedRequest, RecurError
@@ -45,9 +46,10 @@ from service.protocols.status import error_body
 from service.protocols.tensors import Tensors
 
 PREDICT = (
-    "Tensors: `inputs`, `[steps, features]` numbers or `[steps]` token ids of all sequences, one "
-    "after the other; `lengths`, `[sequences]`, or none for one sequence. Metadata: `raw`, "
-    "`deadline_ms`; of a seq2seq model `beam_width`, `length_penalty`, `max_tokens`."
+    "Tensors: `inputs`, `[steps, features]` numbers, `[steps]` token ids or `[samples]` of all "
+    "sequences, one after the other; `lengths`, `[sequences]`, or none for one sequence. Metadata: "
+    "`raw`, `explain`, `deadline_ms`; of a seq2seq model `beam_width`, `length_penalty`, "
+    "`max_tokens`."
 )
 STEP = "Tensors: `inputs`, the chunk. Metadata: `step`, `raw`, `deadline_ms`."
 STEPS = (
@@ -56,14 +58,15 @@ STEPS = (
     "`deadline_ms`."
 )
 PREDICTIONS = (
-    "Tensors, one row a sequence: `forecast`; or `value`; or `probabilities` (their labels are in "
-    "the metadata), which a tagger has of intents; or `log_likelihood` and `perplexity`. A "
-    "tagger's `tags` are in the metadata, one a step. Of a seq2seq model `score`, with the `texts` "
-    "in the metadata. `steps`, those of each sequence. `failed` "
-    "where one did: its row is NaN, its error is in the metadata's `errors`, by its place. Of all "
-    "sequences, one after the other, with their lengths in `NAME.lengths`: "
-    "`token_log_likelihoods`; `tag_probabilities`; `scores` and `anomalies` of every step; and "
-    "with `raw` each `outputs.NAME`."
+    "Tensors, one row a sequence: `forecast`, and where the model has them `quantiles` (their "
+    "shares are in the metadata); or `value`; or `probabilities` (their labels are in the "
+    "metadata), which a tagger has of intents; or `log_likelihood` and `perplexity`; or `score`, "
+    "of `texts` in the metadata. A tagger's `tags` are in the metadata, one a step. `steps`, those "
+    "of each sequence. `failed` where one did: its row is NaN, its error is in the metadata's "
+    "`errors`, by its place. Of all sequences, one after the other, with their lengths in "
+    "`NAME.lengths`: `token_log_likelihoods`; `tag_probabilities`; `scores` and `anomalies`, or "
+    "`values`, of every step; the `times` of what was heard; with `explain` the `attention`, "
+    "`[time]` or `[time, heads]`; and with `raw` each `outputs.NAME`."
 )
 FEEDS = (
     "As of predictions, and `step`, `expires_at` (seconds since the epoch) and `replayed` of each "
@@ -75,6 +78,7 @@ class _Options(msgspec.Struct):
     """The metadata, which is text, read as what it means."""
 
     raw: bool = False
+    explain: bool = False
     deadline_ms: Milliseconds | None = None
     beam_width: BeamWidth | None = None
     length_penalty: LengthPenalty | None = None
@@ -84,10 +88,12 @@ class _Options(msgspec.Struct):
 
 
 def read_predict(tensors: Tensors) -> PredictAsk:
-    options = _options(tensors, "raw", "deadline_ms", "beam_width", "length_penalty", "max_tokens")
+    options = _options(
+        tensors, "raw", "explain", "deadline_ms", "beam_width", "length_penalty", "max_tokens"
+    )
     inputs = _sequences(tensors, "inputs", "lengths")
     search = SearchRequest(options.beam_width, options.length_penalty, options.max_tokens)
-    return PredictAsk([*inputs], options.raw, options.deadline_ms, search)
+    return PredictAsk([*inputs], options.raw, options.explain, options.deadline_ms, search)
 
 
 def read_step(tensors: Tensors) -> StepAsk:
@@ -171,7 +177,7 @@ def _sequences(tensors: Tensors, *known: str) -> list[NDArray[Any]]:
         raise _invalid(
             "inputs",
             f"{inputs.dtype} of shape {list(inputs.shape)}; sequences are numbers "
-            "[steps, features] or token ids [steps]",
+            "[steps, features], token ids [steps] or samples [time]",
         )
     lengths = _whole_numbers(tensors, "lengths", None, least=0)
     if lengths is None:
@@ -214,9 +220,11 @@ def _answers(rows: Sequence[Prediction | RecurError], metadata: dict[str, str]) 
     answer = answered[0].answer
     if (classes := _classes(answer)) is not None:
         metadata["labels"] = json.dumps(classes.labels)
+    if isinstance(answer, Forecast) and answer.quantiles is not None:
+        metadata["quantiles"] = json.dumps(answer.quantiles.shares)
     if isinstance(answer, Tagging):
         metadata["tags"] = json.dumps([_tags(row) for row in rows])
-    if isinstance(answer, Written):
+    if isinstance(answer, Transcript | Written):
         metadata["texts"] = json.dumps([_text(row) for row in rows])
     errors = {at: error_body(row) for at, row in enumerate(rows) if isinstance(row, RecurError)}
     if errors:
@@ -232,17 +240,20 @@ def _columns(row: Prediction) -> dict[str, NDArray[Any]]:
             return {}
         case Classification(probabilities=probabilities):
             return {"probabilities": probabilities}
-        case Forecast(forecast=forecast):
-            return {"forecast": forecast}
-        case Regression(value=value):
+        case Forecast(forecast=forecast, quantiles=quantiles):
+            bands = {} if quantiles is None else {"quantiles": quantiles.values}
+            return {"forecast": forecast, **bands}
+        case Regression(value=value, values=None):
             return {"value": np.array(value)}
+        case Regression():
+            return {}
         case Likelihood(log_likelihood=log_likelihood, perplexity=perplexity):
             return {"log_likelihood": np.array(log_likelihood), "perplexity": np.array(perplexity)}
         case Tagging(intent=Classification(probabilities=probabilities)):
             return {"probabilities": probabilities}
         case Tagging():
             return {}
-        case Written(score=score):
+        case Transcript(score=score) | Written(score=score):
             return {"score": np.array(score)}
 
 
@@ -253,10 +264,16 @@ def _ragged(row: Prediction) -> dict[str, NDArray[Any]]:
     }
     if isinstance(row.answer, Anomalies):
         ragged |= {"scores": row.answer.scores, "anomalies": row.answer.anomalies}
+    if isinstance(row.answer, Regression) and row.answer.values is not None:
+        ragged["values"] = row.answer.values
     if isinstance(row.answer, Likelihood):
         ragged["token_log_likelihoods"] = row.answer.token_log_likelihoods
+    if isinstance(row.answer, Transcript):
+        ragged["times"] = np.array(row.answer.times, np.float64)
     if isinstance(row.answer, Tagging):
         ragged["tag_probabilities"] = np.array(row.answer.tag_probabilities)
+    if row.attention is not None:
+        ragged["attention"] = row.attention.weights.T
     return ragged
 
 
@@ -278,7 +295,7 @@ def _tags(row: Prediction | RecurError) -> list[str] | None:
 
 
 def _text(row: Prediction | RecurError) -> str | None:
-    if isinstance(row, RecurError) or not isinstance(row.answer, Written):
+    if isinstance(row, RecurError) or not isinstance(row.answer, Transcript | Written):
         return None
     return row.answer.text
 

@@ -8,6 +8,7 @@ from msgspec.structs import asdict
 from service.dataplane.types import (
     Anomalies,
     Answer,
+    Attention,
     Choice,
     Chunk,
     Classification,
@@ -26,6 +27,7 @@ from service.dataplane.types import (
     Tagging,
     TextPiece,
     TokenLogprob,
+    Transcript,
     Written,
 )
 from service.errors import RecurError
@@ -79,7 +81,11 @@ def raise_if_all_failed(results: Sequence[object]) -> None:
 
 def prediction(value: Prediction) -> dict[str, Any]:
     answer = _answer(value.answer)
-    return answer if value.outputs is None else answer | {"outputs": value.outputs}
+    if value.attention is not None:
+        answer["attention"] = _attention(value.attention)
+    if value.outputs is not None:
+        answer["outputs"] = value.outputs
+    return answer
 
 
 def step_reply(reply: StepReply) -> dict[str, Any]:
@@ -136,7 +142,6 @@ def model(info: ModelInfo) -> dict[str, Any]:
     """OpenAI's four fields, then ours."""
     manifest = info.manifest
     shown = manifest.model_dump(mode="json")
-    encoder = shown["encoder"]
     return {
         "id": manifest.name,
         "object": "model",
@@ -149,9 +154,11 @@ def model(info: ModelInfo) -> dict[str, Any]:
         "licence": manifest.licence,
         "input": shown["input"],
         "output": shown["output"],
-        "inputs": shown["graph"]["inputs"] if encoder is None else [encoder["input"]],
+        "inputs": shown["graph"]["inputs"],
         "outputs": shown["graph"]["outputs"],
         "state": shown["graph"]["state"],
+        "encoder": shown["encoder"],
+        "memory": shown["graph"]["memory"],
         "limits": shown["limits"],
         "provenance": shown["provenance"],
         "digest": info.digest,
@@ -169,9 +176,13 @@ def _answer(answer: Answer) -> dict[str, Any]:
         case Classification():
             return {"label": answer.label, "probabilities": answer.named}
         case Forecast():
-            return {"forecast": answer.forecast}
-        case Regression():
+            quantiles = answer.quantiles
+            named = {} if quantiles is None else {"quantiles": quantiles.named}
+            return {"forecast": answer.forecast} | named
+        case Regression(values=None):
             return {"value": answer.value, "unit": answer.unit}
+        case Regression():
+            return {"values": answer.values, "unit": answer.unit}
         case Likelihood():
             return {
                 "log_likelihood": answer.log_likelihood,
@@ -181,10 +192,17 @@ def _answer(answer: Answer) -> dict[str, Any]:
             }
         case Tagging():
             return _tagging(answer)
+        case Transcript():
+            return {"text": answer.text, "score": answer.score, "times": answer.times}
         case Written():
             return _written(answer)
         case _:
             assert_never(answer)
+
+
+def _attention(attention: Attention) -> dict[str, Any]:
+    weights: dict[str, Any] = {"weights": attention.weights}
+    return weights if attention.tokens is None else weights | {"tokens": attention.tokens}
 
 
 def _tagging(answer: Tagging) -> dict[str, Any]:

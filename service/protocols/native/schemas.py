@@ -15,11 +15,14 @@ _INT64_MAX = 2**63 - 1
 Sequence = Annotated[
     msgspec.Raw,
     Meta(
-        description="One sequence: text, token ids, or rows of numbers, one row a time step.",
+        description=(
+            "One sequence: text, token ids, samples of sound, or rows of numbers, one row a time "
+            "step."
+        ),
         extra_json_schema={
             "oneOf": [
                 {"type": "string", "minLength": 1},
-                {"type": "array", "minItems": 1, "items": {"type": "integer"}},
+                {"type": "array", "minItems": 1, "items": {"type": "number"}},
                 {
                     "type": "array",
                     "minItems": 1,
@@ -86,6 +89,9 @@ MaxTokens = Annotated[int, Meta(ge=1, le=_INT64_MAX)]
 class PredictBody(msgspec.Struct, forbid_unknown_fields=True):
     inputs: Annotated[list[Sequence], Meta(min_length=1)]
     raw: bool = False
+    explain: Annotated[
+        bool, Meta(description="Whether to tell what part each step had in an answer.")
+    ] = False
     deadline_ms: Milliseconds | None = None
     beam_width: BeamWidth | None = None
     length_penalty: LengthPenalty | None = None
@@ -160,11 +166,20 @@ class Intent(msgspec.Struct):
 
 
 class Alignment(msgspec.Struct):
-    """Where a decoder looked in the source as it wrote each token."""
+    """Where a decoder looked in the source as it wrote each token; the weights of each sum to 1."""
 
     weights: Annotated[list[list[float]], Meta(description="[target_time][source_time]")]
     source: Annotated[list[str], Meta(description="Its tokens, and what ends every source.")]
     target: Annotated[list[str], Meta(description="Its tokens, and the end where it has one.")]
+
+
+class Attention(msgspec.Struct, omit_defaults=True):
+    """What part each step had in the answer; the weights of a head sum to 1."""
+
+    weights: Annotated[
+        list[Any], Meta(description="[time], or [heads][time] where there are several heads.")
+    ]
+    tokens: Annotated[list[str], Meta(description="One a step, of a text.")] | UnsetType = UNSET
 
 
 class Prediction(msgspec.Struct, omit_defaults=True):
@@ -178,9 +193,17 @@ class Prediction(msgspec.Struct, omit_defaults=True):
     forecast: Annotated[list[list[float]], Meta(description="[horizon][targets]")] | UnsetType = (
         UNSET
     )
+    quantiles: (
+        Annotated[
+            dict[str, list[list[float]]],
+            Meta(description="By the share of what comes that is to lie below, e.g. `0.1`."),
+        ]
+        | UnsetType
+    ) = UNSET
     scores: Annotated[list[float], Meta(description="[time]")] | UnsetType = UNSET
     anomalies: Annotated[list[bool], Meta(description="[time]")] | UnsetType = UNSET
     value: float | UnsetType = UNSET
+    values: Annotated[list[float], Meta(description="[time]")] | UnsetType = UNSET
     unit: str | UnsetType = UNSET
     log_likelihood: float | UnsetType = UNSET
     perplexity: float | UnsetType = UNSET
@@ -189,10 +212,17 @@ class Prediction(msgspec.Struct, omit_defaults=True):
     tags: Annotated[list[str], Meta(description="One a token.")] | UnsetType = UNSET
     tag_probabilities: list[float] | UnsetType = UNSET
     words: list[TaggedWord] | UnsetType = UNSET
+    text: Annotated[str, Meta(description="What was said.")] | UnsetType = UNSET
+    score: float | UnsetType = UNSET
+    times: (
+        Annotated[list[float], Meta(description="Seconds from the start; one a label of the text.")]
+        | UnsetType
+    ) = UNSET
     intent: Intent | UnsetType = UNSET
     text: str | UnsetType = UNSET
     score: Annotated[float, Meta(description="Log probability, by length.")] | UnsetType = UNSET
     alignment: Alignment | UnsetType = UNSET
+    attention: Attention | UnsetType = UNSET
     outputs: dict[str, list[Any]] | UnsetType = UNSET
     error: dict[str, Any] | UnsetType = UNSET
 
@@ -318,6 +348,11 @@ class ModelReply(msgspec.Struct):
     inputs: list[dict[str, Any]]
     outputs: list[dict[str, Any]]
     state: list[dict[str, Any]]
+    encoder: Annotated[
+        dict[str, Any] | None,
+        Meta(description="Of a seq2seq model: what reads the source. The rest is the decoder's."),
+    ]
+    memory: Annotated[dict[str, Any] | None, Meta(description="What the decoder looks back at.")]
     limits: dict[str, Any]
     provenance: dict[str, Any]
     digest: str

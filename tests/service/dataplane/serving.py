@@ -37,7 +37,13 @@ from service.runtime.onnx import OnnxRuntime
 from service.runtime.session import RuntimeConfig
 from service.sessions.store.memory import MemoryStore, SessionsConfig
 from service.telemetry.metrics import Metrics
-from tests.service.artifacts import save_babble, save_parity, save_running_total, save_stress
+from tests.service.artifacts import (
+    save_babble,
+    save_banded_total,
+    save_parity,
+    save_running_total,
+    save_stress,
+)
 from tests.service.babel import save_babel
 from tests.service.fakes import DEAR_CALLS
 from tests.service.sessions.stores import Clock
@@ -51,7 +57,14 @@ OnStep = Callable[[StepInput], None]
 @cache
 def small_artifacts() -> dict[str, Artifact]:
     with TemporaryDirectory() as folder:
-        saves = (save_running_total, save_babble, save_parity, save_stress, save_babel)
+        saves = (
+            save_running_total,
+            save_banded_total,
+            save_babble,
+            save_parity,
+            save_stress,
+            save_babel,
+        )
         artifacts = [load_artifact(save(Path(folder))) for save in saves]
         for artifact in artifacts:
             runtime_of(artifact)  # while its files are there

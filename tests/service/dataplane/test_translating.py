@@ -2,22 +2,22 @@
 
 import asyncio
 import time
-from contextlib import aclosing
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from service.artifact.artifact import load_artifact
 from service.artifact.beam import BeamParams
 from service.dataplane.types import (
     DataPlaneLimits,
-    GenerateRequest,
     OpenRequest,
     Prediction,
     SearchRequest,
-    TextPiece,
 )
 from service.engine.scheduler import SchedulerConfig
 from service.errors import (
@@ -26,34 +26,28 @@ from service.errors import (
     ModelFailed,
     ModelHasNoState,
     QueueFull,
-    RecurError,
     TooLarge,
 )
 from service.runtime.base import StepInput
-from tests.service.dataplane.serving import Generated, Serving, call, collect, generate, serving
+from tests.service.babel import save_blind
+from tests.service.dataplane.serving import call, serving
 from tests.service.dataplane.translating import (
     END,
+    START,
+    WORDS,
     ids,
     letters,
     searched,
     sources,
+    translate,
+    write,
     written,
 )
 from tests.service.fakes import Gate
+from training.evaluation.search import search
+from training.runner import PairRunner, open_runner
 
 WIDE = SchedulerConfig()
-WORDS = ["bad", "cafe", "feed", "hij", "a", "decade", "gig"]
-
-
-async def translate(it: Serving, *texts: Any, **search: Any) -> list[Prediction | RecurError]:
-    request = SearchRequest(**search)
-    return (await it.plane.predict("babel", texts, call=call(), search=request)).results
-
-
-async def write(it: Serving, prompt: Any = "cafe", **request: Any) -> Generated:
-    request = {"stream": False} | request
-    asked = GenerateRequest(prompt=prompt, **request)
-    return await collect(it.plane.generate("babel", asked, call=call()))
 
 
 searches = st.builds(
@@ -115,86 +109,6 @@ async def test_the_models_own_search_is_used_where_a_request_is_silent() -> None
     assert [written(result).text for result in results] == expected
 
 
-@settings(deadline=None, max_examples=25)
-@given(sources, st.integers(1, 20))
-async def test_the_likeliest_token_each_time_is_a_beam_of_one(
-    text: list[int], max_tokens: int
-) -> None:
-    async with serving() as it:
-        (result,) = await translate(it, np.array(text), beam_width=1, max_tokens=max_tokens)
-        streamed = await write(it, np.array(text), stream=True, max_tokens=max_tokens)
-        whole = await write(it, np.array(text), beam_width=1, max_tokens=max_tokens)
-        greedy = await write(it, np.array(text), temperature=0, max_tokens=max_tokens)
-    assert streamed.streamed() == streamed.text == whole.text == greedy.text == written(result).text
-    assert streamed.end.choices == whole.end.choices == greedy.end.choices
-    assert streamed.end.usage == whole.end.usage
-
-
-async def test_a_streamed_text_is_one_event_a_token() -> None:
-    async with serving() as it:
-        generated = await write(it, "cafe", stream=True)
-        assert it.metric("tokens_total", model="babel") == generated.end.usage.completion_tokens
-        assert it.metric("time_to_first_token_seconds_count", model="babel") == 1
-    assert all(len(piece.text) == 1 for piece in generated.pieces)
-    ended = generated.end.choices[0].finish_reason == "stop"
-    assert generated.end.usage.completion_tokens == len(generated.pieces) + ended
-    assert generated.end.usage.prompt_tokens == len("cafe")
-
-
-async def test_a_search_gives_as_many_texts_as_are_asked_for_best_first() -> None:
-    async with serving() as it:
-        generated = await write(it, "decade", n=3, beam_width=4)
-        assert it.metric("tokens_total", model="babel") == generated.end.usage.completion_tokens
-    params = BeamParams(END, width=4, length_penalty=0.6, max_tokens=12)
-    found = searched(ids("decade"), params)[:3]
-    assert [choice.text for choice in generated.end.choices] == [
-        letters(one.hypothesis.tokens) for one in found
-    ]
-    assert [choice.finish_reason for choice in generated.end.choices] == [o.reason for o in found]
-    assert [choice.index for choice in generated.end.choices] == [0, 1, 2]
-    ends = sum(one.reason == "stop" for one in found)
-    assert generated.end.usage.completion_tokens == ends + sum(
-        len(one.hypothesis.tokens) for one in found
-    )
-
-
-async def test_a_drawn_text_is_the_same_in_any_company() -> None:
-    asked = {"temperature": 1.3, "seed": 7, "n": 2, "max_tokens": 20}
-    async with serving() as it:
-        alone = await write(it, "feed", **asked)
-        together = await asyncio.gather(
-            *(write(it, word, beam_width=4) for word in WORDS),
-            write(it, "feed", **asked),
-            *(write(it, word, stream=True) for word in WORDS),
-        )
-        other = await write(it, "feed", **asked | {"seed": 8})
-    assert together[len(WORDS)].end.choices == alone.end.choices
-    first, second = alone.end.choices
-    assert first.text != second.text
-    assert other.end.choices != alone.end.choices
-
-
-async def test_what_was_read_is_no_repetition_of_what_is_written() -> None:
-    """The letters of the source have other meanings in the target, or none."""
-    async with serving() as it:
-        plain = await write(it, "cafe", temperature=0, max_tokens=1)
-        penalised = await write(
-            it, plain.text + "cafe", temperature=0, max_tokens=1, repetition_penalty=100.0
-        )
-        expected = await write(it, plain.text + "cafe", temperature=0, max_tokens=1)
-    assert penalised.text == expected.text
-
-
-async def test_log_probabilities_are_told_of_each_token() -> None:
-    async with serving() as it:
-        generated = await write(it, "cafe", logprobs=2, max_tokens=30)
-    (choice,) = generated.end.choices
-    assert choice.logprobs is not None
-    best = searched(ids("cafe"), BeamParams(END, max_tokens=30))[0]
-    total = sum(token.logprob for token in choice.logprobs)
-    assert total == pytest.approx(best.hypothesis.log_probability, abs=1e-9)
-
-
 async def test_a_source_that_is_wrong_fails_alone() -> None:
     async with serving() as it:
         results = await translate(it, "bad", "no letter", np.array([99]), "cafe")
@@ -219,6 +133,25 @@ async def test_raw_outputs_are_those_at_each_token_of_the_text() -> None:
         np.testing.assert_allclose(attention.sum(axis=1), 1, atol=1e-6)
 
 
+async def test_a_decoder_that_does_not_look_back_writes_and_explains_nothing(
+    tmp_path: Path,
+) -> None:
+    artifact = load_artifact(save_blind(tmp_path))
+    runner, params = open_runner(artifact), BeamParams(END, width=2, max_tokens=9)
+    assert isinstance(runner, PairRunner)
+    words = [torch.tensor([*ids(word), END]) for word in WORDS]
+    expected = search(words, runner, params, start=START)
+    asked = SearchRequest(beam_width=2, length_penalty=0.0, max_tokens=9)
+    async with serving([artifact]) as it:
+        found = await it.plane.predict("blind", WORDS, call=call(), search=asked)
+        with pytest.raises(InvalidInput) as caught:
+            await it.plane.predict("blind", WORDS, call=call(), explain=True)
+    assert [written(result).text for result in found.results] == [
+        letters(one.hypothesis.tokens) for one in expected
+    ]
+    assert caught.value.param == "explain"
+
+
 @pytest.mark.parametrize(
     ("asked", "param"),
     [
@@ -241,31 +174,6 @@ async def test_a_search_beyond_a_limit_is_refused_by_its_name(
         assert caught.value.param == param
 
 
-@pytest.mark.parametrize(
-    ("asked", "param"),
-    [
-        ({"beam_width": 2, "stream": True}, "beam_width"),
-        ({"beam_width": 2, "temperature": 0.5}, "beam_width"),
-        ({"beam_width": 2, "logprobs": 1}, "beam_width"),
-        ({"beam_width": 2, "stop": ("a",)}, "beam_width"),
-        ({"beam_width": 2, "repetition_penalty": 1.5}, "beam_width"),
-        ({"length_penalty": 1.0, "stream": True}, "length_penalty"),
-        ({"n": 4}, "n"),
-        ({"n": 3, "beam_width": 2}, "n"),
-        ({"prompt": None}, "prompt"),
-        ({"prompt": ""}, "prompt"),
-        ({"stream": True, "temperature": -1.0}, "temperature"),
-    ],
-)
-async def test_what_makes_no_sense_together_is_refused_by_its_name(
-    asked: dict[str, Any], param: str
-) -> None:
-    async with serving() as it:
-        with pytest.raises(InvalidInput) as caught:
-            await write(it, **{"prompt": "bad"} | asked)
-        assert caught.value.param == param
-
-
 @pytest.mark.parametrize("model", ["babble", "running-total"])
 @pytest.mark.parametrize("field", ["beam_width", "length_penalty", "max_tokens"])
 async def test_a_model_that_writes_no_text_for_another_searches_for_none(
@@ -276,14 +184,6 @@ async def test_a_model_that_writes_no_text_for_another_searches_for_none(
         search: Any = {"search": SearchRequest(**{field: 1})}
         with pytest.raises(InvalidInput) as caught:
             await it.plane.predict(model, [inputs], call=call(), **search)
-        assert caught.value.param == field
-
-
-@pytest.mark.parametrize("field", ["beam_width", "length_penalty"])
-async def test_a_text_that_is_gone_on_with_is_searched_for_by_nobody(field: str) -> None:
-    async with serving() as it:
-        with pytest.raises(InvalidInput) as caught:
-            await generate(it, prompt="a", **{field: 1})
         assert caught.value.param == field
 
 
@@ -324,6 +224,24 @@ async def test_a_deadline_holds_between_the_steps_of_a_search() -> None:
     assert seen == 4
 
 
+async def test_what_was_translated_before_the_deadline_is_answered() -> None:
+    deadline = time.monotonic() + 0.5
+
+    def outlast_the_deadline(step: StepInput) -> None:
+        if step.memory is None and step.lengths.max() > 30:
+            time.sleep(max(0.0, deadline - time.monotonic()) + 0.01)
+
+    texts = [*["bad"] * 8, *["a" * 30] * 20]
+    search = SearchRequest(beam_width=16, max_tokens=2)
+    async with serving(on_step=outlast_the_deadline) as it:
+        predictions = await it.plane.predict(
+            "babel", texts, call=call(deadline=deadline), search=search
+        )
+    early, late = predictions.results[:8], predictions.results[8:]
+    assert all(written(result).text == written(early[0]).text for result in early)
+    assert all(isinstance(result, DeadlineExceeded) for result in late)
+
+
 async def test_a_caller_who_leaves_amid_a_search_frees_its_place() -> None:
     gate, steps = Gate(), list[StepInput]()
 
@@ -346,23 +264,6 @@ async def test_a_caller_who_leaves_amid_a_search_frees_its_place() -> None:
         assert written(result)
         # One that was under way, the source's and its one token's.
         assert len(steps) <= 5
-
-
-async def test_a_stream_that_is_closed_is_dropped_within_a_step() -> None:
-    gate, steps = Gate(), list[StepInput]()
-
-    def watch(step: StepInput) -> None:
-        steps.append(step)
-        if len(steps) == 4:
-            gate(step)
-
-    async with serving(on_step=watch) as it:
-        request = GenerateRequest(prompt="decade", temperature=1.0, max_tokens=4000, seed=3)
-        async with aclosing(it.plane.generate("babel", request, call=call())) as events:
-            assert isinstance((await anext(events))[0], TextPiece)
-            await asyncio.to_thread(gate.entered.wait)
-        assert all(engine.in_flight == 0 for engine in it.engines)
-        gate.open()
 
 
 async def test_a_call_that_breaks_fails_its_sources_and_none_after_it() -> None:

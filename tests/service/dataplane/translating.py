@@ -1,25 +1,47 @@
-"""What `babel` must write: a pure beam over its graphs, one source at a time, in this process."""
+"""Asks `babel` to write, and knows what it must: a pure beam over its graphs, for one source."""
 
 from collections.abc import Sequence
 from functools import cache
+from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
 
 from service.artifact.beam import Beam, BeamParams, Ended
 from service.artifact.scores import likeliest_tokens
-from service.dataplane.types import Prediction, Written
+from service.dataplane.types import GenerateRequest, Prediction, SearchRequest, Written
+from service.errors import RecurError
 from service.runtime.base import Memory, State, StepInput, host_state
 from service.runtime.state import stack
 from tests.service.babel import LETTERS
-from tests.service.dataplane.serving import direct, encoder_of, small_artifacts
+from tests.service.dataplane.serving import (
+    Generated,
+    Serving,
+    call,
+    collect,
+    direct,
+    encoder_of,
+    small_artifacts,
+)
 
 END, START = 0, 1
 PADDED = 16
 """Source steps that a decoder sums over at once."""
 DEFAULT = BeamParams(END, width=3, length_penalty=0.6, max_tokens=12)
 
+WORDS = ["bad", "cafe", "feed", "hij", "a", "decade", "gig"]
 sources = st.lists(st.integers(2, len(LETTERS) - 1), min_size=1, max_size=40)
+
+
+async def translate(it: Serving, *texts: Any, **search: Any) -> list[Prediction | RecurError]:
+    request = SearchRequest(**search)
+    return (await it.plane.predict("babel", texts, call=call(), search=request)).results
+
+
+async def write(it: Serving, prompt: Any = "cafe", **request: Any) -> Generated:
+    request = {"stream": False} | request
+    asked = GenerateRequest(prompt=prompt, **request)
+    return await collect(it.plane.generate("babel", asked, call=call()))
 
 
 def letters(tokens: Sequence[int]) -> str:

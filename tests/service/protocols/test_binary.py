@@ -11,8 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from service.dataplane.types import Chunk, Feed, Forecast, Prediction, StepReply
-from service.protocols.native import binary
+from service.dataplane.types import (
+    Chunk,
+    Feed,
+    Forecast,
+    Prediction,
+    Predictions,
+    Quantiles,
+    StepReply,
+)
+from service.protocols.native import binary, render
+from service.protocols.reply import to_json
 from service.protocols.tensors import MEDIA_TYPE, Tensors, dump, load
 from tests.service.protocols.fakes import FakeDataPlane
 from tests.service.protocols.serving import client_of, make_app
@@ -96,6 +105,32 @@ async def test_raw_outputs_come_one_after_the_other_with_their_lengths():
     tensors = answer(await send(PREDICT, content, IN_TENSORS))
     assert tensors.arrays["outputs.forecast"].tolist() == [[[4, 6]], [[5, 6]]]
     assert tensors.arrays["outputs.forecast.lengths"].tolist() == [1, 1]
+
+
+def in_bands(total: float) -> Prediction:
+    values = np.array([total - 1, total, total + 1], np.float32).reshape(3, 1, 1)
+    return Prediction(Forecast(values[1], Quantiles((0.1, 0.5, 0.9), values)), 2)
+
+
+def test_quantiles_are_by_their_shares_in_json_and_in_tensors():
+    result = Predictions("bands", 1, [in_bands(2), in_bands(7)])
+    (first, _) = json.loads(to_json(render.predictions(result)))["predictions"]
+    assert first == {
+        "forecast": [[2.0]],
+        "quantiles": {"0.1": [[1.0]], "0.5": [[2.0]], "0.9": [[3.0]]},
+    }
+    tensors = binary.predictions(result)
+    assert tensors is not None
+    assert tensors.arrays["forecast"].tolist() == [[[2]], [[7]]]
+    assert tensors.arrays["quantiles"][:, :, 0, 0].tolist() == [[1, 2, 3], [6, 7, 8]]
+    assert json.loads(tensors.metadata["quantiles"]) == [0.1, 0.5, 0.9]
+
+
+async def test_explanations_come_one_after_the_other_with_their_lengths():
+    content = body({"inputs": ROWS, "lengths": [2, 1]}, explain="true")
+    tensors = answer(await send(PREDICT, content, IN_TENSORS))
+    assert tensors.arrays["attention"].tolist() == [0, 1, 1]
+    assert tensors.arrays["attention.lengths"].tolist() == [2, 1]
 
 
 async def test_a_step_in_tensors_is_the_step_in_json_and_its_retry_is_told():

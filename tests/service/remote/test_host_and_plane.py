@@ -30,7 +30,14 @@ class Doing:
     seen: list[tuple[str, str, str, float]] = field(default_factory=list)
 
     async def predict(
-        self, ref: str, inputs: Any, *, call: Call, raw: bool, search: SearchRequest
+        self,
+        ref: str,
+        inputs: Any,
+        *,
+        call: Call,
+        raw: bool,
+        explain: bool,
+        search: SearchRequest,
     ) -> Any:
         if ref == "bad":
             raise InvalidInput("no", param="inputs[0]", details={"max": 1})
@@ -43,7 +50,7 @@ class Doing:
             except asyncio.CancelledError:
                 self.cancelled.set()
                 raise
-        return (ref, inputs, call, raw, search)
+        return (ref, inputs, call, raw, explain, search)
 
     async def generate(
         self, ref: str, request: GenerateRequest, *, call: Call
@@ -107,9 +114,10 @@ async def test_what_is_asked_is_done_and_answered() -> None:
     async with linked() as pair:
         search = SearchRequest(beam_width=4, length_penalty=0.6)
         asks = [
-            pair.plane.predict("m", [n], call=CALL, raw=True, search=search) for n in range(100)
+            pair.plane.predict("m", [n], call=CALL, raw=True, explain=n > 50, search=search)
+            for n in range(100)
         ]
-        answers = [("m", [n], CALL, True, search) for n in range(100)]
+        answers = [("m", [n], CALL, True, n > 50, search) for n in range(100)]
         assert await asyncio.gather(*asks) == answers
         assert pair.host.num_asked == 0
 

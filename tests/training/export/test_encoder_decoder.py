@@ -49,6 +49,10 @@ CONFIGS = {
     "multi_head": replace(CONFIG, attention="multi_head"),
     "dot": replace(CONFIG, attention="dot", bidirectional=False),
     "blind": replace(CONFIG, attention=None, layers=2),
+    "summed and residual": replace(CONFIG, layers=3, combine="sum", residual=True),
+    "averaged and normalised": replace(CONFIG, layers=2, combine="mean", layer_norm=True),
+    "norms inside": replace(CONFIG, cell="ln_lstm", layers=2),
+    "minimal": replace(CONFIG, cell="min_gru", attention=None),
 }
 
 
@@ -167,6 +171,18 @@ def test_its_card_shows_where_it_looked(published: Path):
     assert "(alignment.png)" in card
     assert (published / "alignment.png").read_bytes().startswith(b"\x89PNG")
     assert "what people wrote" in card
+
+
+def test_a_version_that_does_not_look_back_is_whole_without_weights(tmp_path: Path):
+    folder = publish_tiny(tmp_path, recipe="tiny-pairs-blind").folder
+    artifact = load_artifact(folder)
+    output = artifact.manifest.output
+    assert isinstance(output, Seq2SeqOutput)
+    assert output.attention is None
+    assert [spec.name for spec in artifact.manifest.graph.outputs] == ["logits"]
+    card = (folder / "card.md").read_text()
+    assert "(lengths.png)" in card
+    assert "a decoder without attention" in card
 
 
 def test_a_search_finds_the_same_alone_and_in_company(published: Path):

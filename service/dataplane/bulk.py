@@ -116,7 +116,7 @@ class _Bulk:
                 self.results[place] = steps
                 continue
             try:
-                begun = feeder.begin(
+                begun = await feeder.begin(
                     lease,
                     model,
                     chunks[place],

@@ -57,6 +57,10 @@ class ModelConfig:
     """Whether what writes tokens scores them by the vectors that they come in by."""
     recent_steps: int = 0
     """Last rows of the series that a forecaster keeps beside its recurrent state."""
+    quantiles: tuple[float, ...] = ()
+    """Shares of what comes that a forecast tells bands for; ascending, with the median's 0.5."""
+    season_steps: int = 0
+    """Rows after which a series with bands is taken to come again; 1: it stays where it is."""
     reading: Reading = "plain"
     """How a row of numbers is read: scaled; with its difference from the row before; the same
     with the direction of the first two; with joints seen from the first one; as a frame of

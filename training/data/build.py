@@ -9,6 +9,7 @@ from training.data.faults import cmapss, cwru
 from training.data.finance import acl18
 from training.data.handwriting import mnist_rows, pendigits
 from training.data.language import LanguageData, penn_treebank, tiny_shakespeare
+from training.data.many_series import ManySeries, exchange_rates, m4_hourly
 from training.data.motion import natops, utkinect
 from training.data.pairs import TextPairs
 from training.data.questions import LabelledTexts, trec
@@ -18,6 +19,7 @@ from training.data.synthetic import (
     generated_oddities,
     generated_pairs,
     generated_questions,
+    generated_rhythms,
     generated_series,
     generated_text,
     generated_waves,
@@ -34,6 +36,7 @@ AnyData = (
     | TaggedSentences
     | TextPairs
     | SeriesData
+    | ManySeries
     | LabelledSignals
     | MeasuredSignals
     | AnomalyData
@@ -47,6 +50,8 @@ _LOADERS: Mapping[str, Callable[[DataConfig, int], AnyData]] = {
     "ewt": ewt,
     "atis": atis,
     "etth1": etth1,
+    "m4-hourly": m4_hourly,
+    "exchange-rates": exchange_rates,
     "multi30k": multi30k,
     "camrest676": camrest676,
     "cmapss-fd001": cmapss,
@@ -60,6 +65,7 @@ _LOADERS: Mapping[str, Callable[[DataConfig, int], AnyData]] = {
     "generated-text": generated_text,
     "generated-questions": generated_questions,
     "generated-series": generated_series,
+    "generated-rhythms": generated_rhythms,
     "generated-oddities": generated_oddities,
     "generated-waves": generated_waves,
     "generated-wear": generated_wear,

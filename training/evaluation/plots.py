@@ -30,6 +30,9 @@ class Forecast:
     history: NDArray[np.float32]
     forecast: NDArray[np.float32]
     came: NDArray[np.float32]
+    band: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None
+    """The lowest and the highest quantile."""
+    title: str = ""
 
 
 def curve_picture(curves: Sequence[Curve]) -> bytes:
@@ -128,6 +131,9 @@ def forecast_picture(forecasts: Sequence[Forecast], label: str) -> bytes:
         axes.plot(before, shown.history, color=_GREY, label="before")
         axes.plot(after, shown.came, color=_BLUE, label="came")
         axes.plot(after, shown.forecast, color=_ORANGE, label="forecast")
+        if shown.band is not None:
+            axes.fill_between(after, *shown.band, color=_ORANGE, alpha=0.25, linewidth=0)
+        axes.set_title(shown.title, fontsize=9)
         axes.set_xlabel("steps from the forecast")
     figure.axes[0].set_ylabel(label)
     figure.axes[0].legend(frameon=False, fontsize=8)

@@ -1,15 +1,21 @@
 """Every network that can be exported, and whose module draws its graph."""
 
 from training.export import graph as graphs
+from training.export.bands import band_graph
 from training.export.graph import Graph
 from training.export.signals import signal_graph
+from training.nn.bands import BandForecaster
 from training.nn.signals import SignalNetwork
 
-Network = graphs.Network | SignalNetwork
+Network = graphs.Network | SignalNetwork | BandForecaster
 
 
 def build_graph(network: Network) -> Graph:
     """The graph of a trained network, with the names that the manifest will say."""
-    if isinstance(network, SignalNetwork):
-        return signal_graph(network)
-    return graphs.build_graph(network)
+    match network:
+        case SignalNetwork():
+            return signal_graph(network)
+        case BandForecaster():
+            return band_graph(network)
+        case _:
+            return graphs.build_graph(network)

@@ -9,6 +9,7 @@ from training.recipes.faults import bearing_fault, turbofan_life
 from training.recipes.finance import stock_movement
 from training.recipes.flight_question import flight_question, flight_question_live
 from training.recipes.handwriting import mnist_rows, pen_digits
+from training.recipes.many_series import exchange_rate, hourly_series
 from training.recipes.motion import aircraft_signal, body_action
 from training.recipes.oil_temperature import oil_temperature
 from training.recipes.part_of_speech import part_of_speech
@@ -20,6 +21,7 @@ from training.recipes.tiny import (
     tiny_oddities,
     tiny_pairs,
     tiny_questions,
+    tiny_rhythms,
     tiny_series,
     tiny_waves,
     tiny_wear,
@@ -36,6 +38,8 @@ _RECIPES: tuple[Recipe, ...] = (
     char_lm,
     question_type,
     oil_temperature,
+    hourly_series,
+    exchange_rate,
     part_of_speech,
     flight_question,
     flight_question_live,
@@ -55,6 +59,7 @@ _RECIPES: tuple[Recipe, ...] = (
     tiny_pairs,
     tiny_questions,
     tiny_series,
+    tiny_rhythms,
     tiny_wishes,
     tiny_wishes_live,
     tiny_waves,

@@ -25,10 +25,10 @@ class BandForecaster(nn.Module):
     """median = level + spread (A w + what the recurrent layer adds), w being the last rows.
 
     `w = (recent - level) / spread`, `level` is the mean of the recent rows and `spread` how far
-    they are from it on average. A, a matrix `[horizon, recent]`, begins as the rows one season
-    before those that are asked for. The quantiles are the median and, outwards from it, widths
-    that are positive by squareplus, `(x + sqrt(x^2 + 4)) / 2` (Barron 2021, arXiv 2112.11687):
-    a root rounds alike wherever a number lies, a logarithm need not.
+    they are from it on average. A, a matrix `[horizon, recent]`, begins as the mean of the rows
+    one season before those that are asked for. The quantiles are the median and, outwards from it,
+    widths that are positive by squareplus, `(x + sqrt(x^2 + 4)) / 2` (Barron 2021, arXiv
+    2112.11687): a root rounds alike wherever a number lies, a logarithm need not.
 
     The recent rows are state, beside that of the recurrent layers; before the first row they are 0.
     """
@@ -100,11 +100,12 @@ def squareplus(tensor: Tensor) -> Tensor:
 
 
 def season_before(recent: int, config: ModelConfig, horizon: int) -> Tensor:
-    """`[horizon, recent]`: each step's row is the one a season before it, or several seasons."""
-    season = config.season_steps
+    """`[horizon, recent]`: for each step the mean of the rows one season before it, or several
+    seasons where it is farther off."""
     picked = torch.zeros(horizon, recent)
-    for ahead in range(horizon):
-        picked[ahead, recent - season + ahead % season] = 1
+    for season in config.seasons:
+        for ahead in range(horizon):
+            picked[ahead, recent - season + ahead % season] += 1 / len(config.seasons)
     return picked
 
 

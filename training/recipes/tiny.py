@@ -78,7 +78,7 @@ def tiny_rhythms() -> RunConfig:
         description="Generated waves of any level, four hours ahead, with bands.",
         data=DataConfig("generated-rhythms", batch_size=8, chunk_steps=48, warm_up_steps=12),
         model=ModelConfig(
-            cell="gru", hidden=8, recent_steps=12, season_steps=6, quantiles=(0.1, 0.5, 0.9)
+            cell="gru", hidden=8, recent_steps=12, seasons=(6,), quantiles=(0.1, 0.5, 0.9)
         ),
         optim=OptimConfig(learning_rate=1e-2, max_epochs=3),
     )

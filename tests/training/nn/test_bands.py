@@ -11,9 +11,7 @@ from training.nn.bands import BandForecaster, pinball, squareplus
 
 def forecaster(quantiles: tuple[float, ...] = (0.1, 0.5, 0.9), horizon: int = 8) -> BandForecaster:
     torch.manual_seed(0)
-    config = ModelConfig(
-        cell="gru", hidden=10, recent_steps=12, season_steps=6, quantiles=quantiles
-    )
+    config = ModelConfig(cell="gru", hidden=10, recent_steps=12, seasons=(6,), quantiles=quantiles)
     network = BandForecaster(config, horizon).eval()
     torch.nn.init.normal_(network.head.weight, std=0.5)
     return network

@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 
 from service.dataplane.in_process import InProcess
 from service.dataplane.plane import DataPlane
+from service.heap import keep_trimmed
 from service.protocols.auth import Authenticator
 from service.protocols.health import Health, HealthState
 from service.protocols.http import create_http_app
@@ -54,6 +55,7 @@ class Service:
             self._load_models(),
             self._sweep(),
             watch_lag(self.metrics.event_loop_lag_seconds.labels()),
+            keep_trimmed(),
         )
         tasks = [asyncio.create_task(work) for work in works]
         for task in tasks:

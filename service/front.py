@@ -14,6 +14,7 @@ import structlog
 import uvicorn
 import uvloop
 
+from service.heap import keep_trimmed
 from service.protocols.auth import Authenticator
 from service.protocols.health import Health, HealthState
 from service.protocols.http import create_http_app
@@ -58,7 +59,9 @@ class FrontProcess:
         self._link = self.plane.link = link
         await asyncio.get_running_loop().create_connection(lambda: link, sock=link_socket)
         gc.freeze()
+        trimming = asyncio.create_task(keep_trimmed())
         await self._server.serve(sockets=[_share(address)])
+        trimming.cancel()
         link.close()
         return self._told_to_stop
 

@@ -92,10 +92,14 @@ class Settings(BaseSettings):
     """Sequences in one request."""
     max_steps: Count = 100_000
     """Time steps of one sequence."""
+    max_raw_bytes: Count = 1 << 26
+    """Raw outputs (`raw`) that one request may ask for, in bytes as float32."""
     max_tokens: Count = 4096
     """Tokens that one request may generate for each choice."""
     max_choices: Count = 16
     """Choices (`n`) of one generation."""
+    max_beam_width: Count = 16
+    """Texts that a search may keep at every token (`beam_width`)."""
     max_logprobs: Annotated[int, Field(ge=0)] = 20
     """Alternatives reported with each token (`logprobs`)."""
     max_stop_strings: Annotated[int, Field(ge=0)] = 8
@@ -205,10 +209,12 @@ class Settings(BaseSettings):
             max_steps=self.max_steps,
             max_tokens=self.max_tokens,
             max_choices=self.max_choices,
+            max_beam_width=self.max_beam_width,
             max_logprobs=self.max_logprobs,
             max_stop_strings=self.max_stop_strings,
             max_streams=self.max_streams,
             max_metadata_bytes=self.session_max_metadata_bytes,
+            max_raw_bytes=self.max_raw_bytes,
         )
 
     def http(self) -> HttpConfig:

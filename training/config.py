@@ -5,7 +5,9 @@ from typing import Literal
 
 from pydantic import TypeAdapter
 
-Cell = Literal["rnn_tanh", "rnn_relu", "lstm", "gru", "gru_cho", "min_gru", "min_lstm"]
+Cell = Literal[
+    "rnn_tanh", "rnn_relu", "lstm", "gru", "gru_cho", "min_gru", "min_lstm", "ln_lstm", "ln_gru"
+]
 """`training/NETWORKS.md` has the equations of each."""
 Combine = Literal["concat", "sum", "mean"]
 AttentionKind = Literal["additive", "multiplicative", "dot", "multi_head"]
@@ -27,10 +29,15 @@ class DataConfig:
     """First steps of a window that carry no loss: the model has not seen enough yet."""
     validation_fraction: float = 0.1
     """The part of the training split that is held out, where the data has no split of its own."""
+    every_step: bool = False
+    """Whether a number is asked for at every step of an item (many to many), or at its last."""
     looks: int = 1
     """How often an epoch comes back to an item that is another one each time."""
     min_frequency: int = 1
     """A word seen less often in the training text becomes `[UNK]`."""
+    longest_story: int = 0
+    """Tokens beyond which a story is left out of training, where it costs much and teaches little;
+    0: all are read."""
     num_pieces: int = 0
     """Pieces that words are cut into (BPE), so that no word is unknown; 0: words stay whole."""
     source_tokens: int = 0
@@ -53,6 +60,9 @@ class ModelConfig:
     """Chance that a token is replaced by the unknown one, in training only."""
     spelling: bool = False
     """Whether a token's vector is also of how it begins, how it ends, and its capitals."""
+    pools_tokens: bool = False
+    """Whether a classifier's pooling also draws the tokens' own vectors, so that an answer may be
+    pointed at in the text."""
     tied: bool = False
     """Whether what writes tokens scores them by the vectors that they come in by."""
     recent_steps: int = 0
@@ -80,7 +90,7 @@ class ModelConfig:
     attention: AttentionKind | None = None
     """How a decoder looks back at the source; None: it knows the encoder's last state only."""
     heads: int = 1
-    """Of attention with several."""
+    """Of attention with several; of what pools a whole sequence, how many weighted means it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +141,8 @@ class RunConfig:
     """What a user of the model should know before trusting it; goes on the card."""
     search: SearchConfig = SearchConfig()
     """Of a model that writes from what it read."""
+    examples: tuple[str, ...] = ()
+    """Made-up texts that its card shows with what is written of them; none: some of the test."""
     seed: int = 0
     precision: Precision = "32-true"
     accelerator: str = "cpu"

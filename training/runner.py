@@ -25,6 +25,14 @@ class Ran:
     outputs: NDArray[np.float32]
     """The graph's first output, batch first."""
     state: State
+    attention: NDArray[np.float32] | None = None
+    """Its second, where it has one: `[batch, time, heads]`, what part each step had in the answer;
+    of a decoder `[batch, time, source_time]`, where each step looked."""
+
+    def named(self, spec: GraphSpec) -> dict[str, NDArray[np.float32]]:
+        """All outputs, by the names that they have in the graph."""
+        given = [self.outputs, *([] if self.attention is None else [self.attention])]
+        return {output.name: array for output, array in zip(spec.outputs, given, strict=True)}
 
 
 class Runner:
@@ -52,9 +60,7 @@ class Runner:
         if self._takes_lengths:
             feeds[self.spec.lengths] = lengths
         feeds |= {pair.input: part for pair, part in zip(self.spec.state, state, strict=True)}
-        names = [self.spec.outputs[0].name, *(pair.output for pair in self.spec.state)]
-        outputs, *final = cast("list[NDArray[np.float32]]", self._session.run(names, feeds))
-        return Ran(outputs, tuple(final))
+        return _run(self._session, self.spec, feeds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,14 +77,6 @@ class Memory:
         """Some of the rows, in that order, each as often as it is named."""
         state = tuple(part[:, rows] for part in self.state)
         return Memory(self.values[rows], self.lengths[rows], state)
-
-
-@dataclass(frozen=True, slots=True)
-class Decoded(Ran):
-    """`outputs` are the logits `[batch, time, tokens]`."""
-
-    attention: NDArray[np.float32] | None
-    """`[batch, time, source_time]`"""
 
 
 class PairRunner:
@@ -105,18 +103,17 @@ class PairRunner:
         memory: Memory,
         *,
         lengths: NDArray[np.int32] | None = None,
-    ) -> Decoded:
-        """`tokens [batch, time]`, from the memory's state; `lengths [batch]`, None for full."""
+    ) -> Ran:
+        """`tokens [batch, time]`, from the memory's state; `lengths [batch]`, None for full.
+
+        The outputs are the logits `[batch, time, tokens]`.
+        """
         spec = self.writes
         lengths = np.full(len(tokens), tokens.shape[1], np.int32) if lengths is None else lengths
         feeds: dict[str, Array] = {spec.input.name: tokens, spec.lengths: lengths}
         feeds |= {pair.input: part for pair, part in zip(spec.state, memory.state, strict=True)}
         feeds |= {self._memory.name: memory.values, self._memory.lengths: memory.lengths}
-        answers = [output.name for output in spec.outputs]
-        names = [*answers, *(pair.output for pair in spec.state)]
-        given = cast("list[NDArray[np.float32]]", self._decoder.run(names, feeds))
-        attention = given[1] if len(answers) > 1 else None
-        return Decoded(given[0], tuple(given[len(answers) :]), attention)
+        return _run(self._decoder, spec, feeds)
 
 
 AnyRunner = Runner | PairRunner
@@ -130,6 +127,14 @@ def open_runner(artifact: Artifact) -> AnyRunner:
     return PairRunner(
         artifact.encoder_path, artifact.model_path, reads=manifest.encoder, writes=manifest.graph
     )
+
+
+def _run(session: onnxruntime.InferenceSession, spec: GraphSpec, feeds: dict[str, Array]) -> Ran:
+    answers = [output.name for output in spec.outputs]
+    names = [*answers, *(pair.output for pair in spec.state)]
+    given = cast("list[NDArray[np.float32]]", session.run(names, feeds))
+    attention = given[1] if len(answers) > 1 else None
+    return Ran(given[0], tuple(given[len(answers) :]), attention)
 
 
 def _session(model: bytes | Path) -> onnxruntime.InferenceSession:

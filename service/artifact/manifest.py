@@ -1,12 +1,20 @@
 """The manifest: whatever the service knows about a model is in this one value."""
 
+from collections.abc import Mapping
 from enum import StrEnum
 from itertools import pairwise
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from service.artifact.graphs import Dimension, EncoderSpec, FileName, GraphSpec, Part
+from service.artifact.graphs import (
+    Dimension,
+    EncoderSpec,
+    FileName,
+    GraphSpec,
+    Part,
+    TensorSpec,
+)
 from service.artifact.scaling import Scaling
 
 FORMAT_VERSION = 1
@@ -25,6 +33,7 @@ class Task(StrEnum):
 
     ANOMALY = "anomaly"
     CLASSIFICATION = "classification"
+    CTC = "ctc"
     FORECASTING = "forecasting"
     LANGUAGE_MODELING = "language_modeling"
     REGRESSION = "regression"
@@ -52,7 +61,21 @@ class NumericInput(Part):
     scaling: Scaling | None = None
 
 
-Input = Annotated[TextInput | NumericInput, Field(discriminator="kind")]
+class AudioInput(Part):
+    """A sequence is samples from -1 to 1; the graph reads them hop by hop, `[batch, time, hop]`.
+
+    A step is a hop. Samples of one that is not whole yet wait in their session for the rest.
+    """
+
+    kind: Literal["audio"] = "audio"
+    sample_rate: Annotated[int, Field(ge=1)]
+    """Samples a second."""
+    hop: Annotated[int, Field(ge=1)]
+    """Samples of a step."""
+
+
+AnyInput = TextInput | NumericInput | AudioInput
+Input = Annotated[AnyInput, Field(discriminator="kind")]
 
 
 class ClassificationOutput(Part):
@@ -61,6 +84,9 @@ class ClassificationOutput(Part):
     task: Literal[Task.CLASSIFICATION] = Task.CLASSIFICATION
     logits: str = "logits"
     labels: tuple[str, ...] = Field(min_length=2)
+    attention: str | None = None
+    """Output `[batch, time, heads]`: what part each step had in the answer. Those of a head sum
+    to 1."""
 
 
 class ForecastingOutput(Part):
@@ -101,12 +127,14 @@ class AnomalyOutput(Part):
 
 
 class RegressionOutput(Part):
-    """`value [batch, time, 1]`: the number that is asked for at every step; the last counts."""
+    """`value [batch, time, 1]`: the number that is asked for, as each step has it."""
 
     task: Literal[Task.REGRESSION] = Task.REGRESSION
     value: str = "value"
     name: str
     unit: str = ""
+    every_step: bool = False
+    """Whether an answer is the values of all steps (many to many), or the last one's alone."""
 
 
 class SamplingDefaults(Part):
@@ -140,6 +168,8 @@ class TaggingOutput(Part):
     scores: str = "scores"
     tags: tuple[str, ...] = Field(min_length=2)
     intents: tuple[str, ...] = ()
+    attention: str | None = None
+    """Output `[batch, time, heads]`: what part each step had in the intent."""
 
 
 class SearchDefaults(Part):
@@ -167,9 +197,23 @@ class Seq2SeqOutput(Part):
     search: SearchDefaults = SearchDefaults()
 
 
+class CtcOutput(Part):
+    """`logits [batch, time, 1 + labels]`: of the blank, then of each label, at every step.
+
+    What is written is each new label of the best path, see `service.artifact.ctc`.
+    """
+
+    task: Literal[Task.CTC] = Task.CTC
+    logits: str = "logits"
+    labels: tuple[str, ...] = Field(min_length=1)
+    """What is written for each, one after the other, with nothing between them."""
+    step_seconds: Annotated[float, Field(gt=0)]
+
+
 AnyOutput = (
     AnomalyOutput
     | ClassificationOutput
+    | CtcOutput
     | ForecastingOutput
     | LanguageModelingOutput
     | RegressionOutput
@@ -318,27 +362,52 @@ class Manifest(Part):
             raise ValueError(
                 f"output: {name} has shape {outputs[name].shape}, the task needs {shape}"
             )
+        self._attention_agrees_with_graph(outputs)
         expected: tuple[Dimension, ...] = ("batch", "time")
         if isinstance(self.input, NumericInput):
             expected = (*expected, len(self.input.features))
+        if isinstance(self.input, AudioInput):
+            expected = (*expected, self.input.hop)
         if self.graph.input.shape != expected:
             raise ValueError(
                 f"graph.inputs: {self.graph.input.name} has shape {self.graph.input.shape}, "
                 f"the input needs {expected}"
             )
 
+    def _attention_agrees_with_graph(self, outputs: Mapping[str, TensorSpec]) -> None:
+        output = self.output
+        if (
+            not isinstance(output, ClassificationOutput | Seq2SeqOutput | TaggingOutput)
+            or output.attention is None
+        ):
+            return
+        if output.attention not in outputs:
+            raise ValueError(f"output.attention: the graph has no output {output.attention!r}")
+        shape = outputs[output.attention].shape
+        looks_back = isinstance(output, Seq2SeqOutput)
+        last = shape[-1] == "source_time" if looks_back else isinstance(shape[-1], int)
+        if len(shape) != 3 or shape[:2] != ("batch", "time") or not last:
+            wanted = "source_time" if looks_back else "heads"
+            raise ValueError(
+                f"output.attention: {output.attention} has shape {shape}, not batch, time, {wanted}"
+            )
+        if not looks_back and self.causal:
+            raise ValueError("output.attention: weights of all steps are not known to a causal one")
+
 
 def _needed_output(
     output: AnyOutput,
     *,
     causal: bool,
-    input: TextInput | NumericInput,  # noqa: A002 - the manifest's own word
+    input: AnyInput,  # noqa: A002 - the manifest's own word
 ) -> tuple[str, tuple[Dimension, ...]]:
     """The output tensor that a task reads, and its shape."""
     match output:
         case ClassificationOutput():
             classes = len(output.labels)
             return output.logits, ("batch", "time", classes) if causal else ("batch", classes)
+        case CtcOutput():
+            return output.logits, ("batch", "time", 1 + len(output.labels))
         case ForecastingOutput():
             bands = (len(output.quantiles),) if output.quantiles else ()
             forecast = (*bands, output.horizon, len(output.targets))

@@ -26,13 +26,22 @@ def log_softmax(logits: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
 
 def likeliest_tokens(logits: NDArray[np.floating[Any]], count: int) -> list[list[Candidate]]:
     """The `count` likeliest tokens of each row of `logits [rows, tokens]`, likeliest first, with
-    the natural logarithms of their probabilities."""
-    scores = log_softmax(logits)
-    count = min(count, scores.shape[-1])
-    chosen = np.argpartition(-scores, count - 1, axis=-1)[:, :count]
-    told = np.take_along_axis(scores, chosen, axis=-1)
-    order = np.lexsort((chosen, -told), axis=-1)  # of equals, the lower id first
-    chosen, told = (np.take_along_axis(array, order, axis=-1) for array in (chosen, told))
+    the natural logarithms of their probabilities. Of equals, the lower id is first.
+
+    The likeliest is taken out, `count` times: it is few, and to order all of them costs ten times
+    as much.
+    """
+    rows, left = np.arange(len(logits)), np.array(logits)
+    chosen = np.empty((len(logits), min(count, logits.shape[-1])), np.int64)
+    for place in chosen.T:
+        place[:] = left.argmax(axis=-1)
+        left[rows, place] = -np.inf
+    told = np.take_along_axis(logits, chosen, axis=-1).astype(np.float64)
+    told -= told[:, :1]
+    exponentials = logits.astype(np.float64)
+    exponentials -= logits[rows, chosen[:, 0], None]
+    np.exp(exponentials, out=exponentials)
+    told -= np.log(exponentials.sum(axis=-1, keepdims=True))
     return [
         [Candidate(*one) for one in zip(tokens, values, strict=True)]
         for tokens, values in zip(chosen.tolist(), told.tolist(), strict=True)

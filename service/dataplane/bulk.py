@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Sequence
 
 from service.dataplane.feeding import Feeder, Feeding
-from service.dataplane.reading import ends_of, read_all
+from service.dataplane.reading import ends_of, predictions_of, read_all
 from service.dataplane.types import Call, Chunk, Feed
 from service.engine.collector import Collector
 from service.engine.continuations import Finished
@@ -33,6 +33,7 @@ class _Bulk:
         self._feeder = feeder
         self._chunks = chunks
         self._call = call
+        self._room = feeder.room()
         self._waiting: list[asyncio.Task[None]] = []
 
     async def run(self) -> None:
@@ -78,8 +79,9 @@ class _Bulk:
         """The chunks of a session that is busy, one after the other."""
         for place in line:
             try:
-                feed = await self._feeder.feed(self._chunks[place], self._call, param=_param(place))
-                self.results[place] = feed
+                self.results[place] = await self._feeder.feed(
+                    self._chunks[place], self._call, place=_place(place), room=self._room
+                )
             except RecurError as error:
                 self.results[place] = error.kept()
 
@@ -98,8 +100,7 @@ class _Bulk:
                     running.append((collector, feedings))
             for collector, feedings in running:
                 ends = await ends_of(collector)
-                for (place, feeding), end in zip(feedings.items(), ends, strict=True):
-                    self._end(place, feeding, end)
+                await self._end(feedings, ends)
         finally:
             for collector, _ in running:
                 collector.close()
@@ -107,15 +108,17 @@ class _Bulk:
     async def _begin(self, model: ServedModel, leases: dict[int, Lease]) -> dict[int, Feeding]:
         """What is to run, by place; the others have their results."""
         feeder, chunks = self._feeder, self._chunks
-        named = [(_param(place), chunks[place].inputs) for place in leases]
+        named = [(f"{_place(place)}inputs", chunks[place].inputs) for place in leases]
         read = await read_all(model, named, max_steps=feeder.max_steps)
         feedings: dict[int, Feeding] = {}
-        for (place, lease), steps in zip(leases.items(), read, strict=True):
-            if isinstance(steps, RecurError):
-                self.results[place] = steps
+        for (place, lease), one in zip(leases.items(), read, strict=True):
+            if isinstance(one, RecurError):
+                self.results[place] = one
                 continue
             try:
-                begun = feeder.begin(lease, model, chunks[place], steps=steps)
+                begun = feeder.begin(
+                    lease, model, chunks[place], read=one, room=self._room, place=_place(place)
+                )
             except RecurError as error:
                 self.results[place] = error.kept()
                 continue
@@ -133,12 +136,24 @@ class _Bulk:
             self.results.update(dict.fromkeys(feedings, error.kept()))
             return None
 
-    def _end(self, place: int, feeding: Feeding, end: Finished | RecurError) -> None:
-        try:
-            self.results[place] = feeding.end(end)
-        except RecurError as error:
-            self.results[place] = error.kept()
+    async def _end(self, feedings: dict[int, Feeding], ends: list[Finished | RecurError]) -> None:
+        """Of rows of one model: commit those that came to a good end."""
+        ended: list[tuple[int, Feeding, Finished]] = []
+        for (place, feeding), end in zip(feedings.items(), ends, strict=True):
+            if isinstance(end, RecurError):
+                self.results[place] = end.kept()
+            else:
+                ended.append((place, feeding, end))
+        if not ended:
+            return
+        model = ended[0][1].model
+        told = await predictions_of(model, [feeding.ended(end) for _, feeding, end in ended])
+        for (place, feeding, end), prediction in zip(ended, told, strict=True):
+            try:
+                self.results[place] = feeding.end(end, prediction)
+            except RecurError as error:
+                self.results[place] = error.kept()
 
 
-def _param(place: int) -> str:
-    return f"steps[{place}].inputs"
+def _place(place: int) -> str:
+    return f"steps[{place}]."

@@ -3,14 +3,15 @@
 import secrets
 import time
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from service.artifact.manifest import LanguageModelingOutput
+from service.artifact.manifest import LanguageModelingOutput, SamplingDefaults
 from service.artifact.text import Text
+from service.dataplane.checking import check, pick
 from service.dataplane.reading import read_to_end
 from service.dataplane.types import (
     Call,
@@ -22,6 +23,7 @@ from service.dataplane.types import (
     TextPiece,
     TokenLogprob,
 )
+from service.engine.collector import Collector
 from service.engine.continuations import Read
 from service.engine.engine import Row
 from service.engine.generation import (
@@ -38,7 +40,6 @@ from service.registry.served_model import ServedModel
 from service.sessions.session import SessionState
 from service.telemetry.metrics import Metrics
 
-T = TypeVar("T")
 _MAX_SEED = (1 << 64) - 1
 
 
@@ -50,7 +51,7 @@ class GenerationPlan:
     text: Text
     params: GenerationParams
     prompt: NDArray[np.int64]
-    """Token ids `[time]`, possibly none."""
+    """Token ids `[time]`, possibly none; of an encoder-decoder, the source."""
     num_choices: int
     stream: bool
 
@@ -84,34 +85,51 @@ def plan(
 ) -> GenerationPlan:
     """Check the request against the model and the limits. Raises InvalidInput that names them."""
     text, output = text_model(model)
-    defaults = output.sampling
-    max_tokens = _pick(request.max_tokens, min(defaults.max_tokens, limits.max_tokens))
-    _check("max_tokens", max_tokens, 1, limits.max_tokens, setting="RECUR_MAX_TOKENS")
-    _check("n", request.n, 1, limits.max_choices, setting="RECUR_MAX_CHOICES")
-    temperature = _pick(request.temperature, defaults.temperature)
-    _check("temperature", temperature, 0.0, 100.0)
-    top_k = _pick(request.top_k, defaults.top_k)
-    _check("top_k", top_k, 0, 1 << 31)
-    top_p = _pick(request.top_p, defaults.top_p)
-    _check("top_p", top_p, 1e-9, 1.0)
-    _check("repetition_penalty", request.repetition_penalty, 0.01, 100.0)
+    for name in ("beam_width", "length_penalty"):
+        if getattr(request, name) is not None:
+            raise InvalidInput(
+                f"{model.manifest.name} goes on with a text; it searches for none", param=name
+            )
+    params = generation_params(
+        request, output.sampling, limits, logits=output.logits, end_token=output.end_token
+    )
+    return GenerationPlan(model, text, params, prompt, request.n, request.stream)
+
+
+def generation_params(
+    request: GenerateRequest,
+    defaults: SamplingDefaults,
+    limits: DataPlaneLimits,
+    *,
+    logits: str,
+    end_token: int | None,
+) -> GenerationParams:
+    """How to choose token after token. Raises InvalidInput that names the field and its limit."""
+    max_tokens = pick(request.max_tokens, min(defaults.max_tokens, limits.max_tokens))
+    check("max_tokens", max_tokens, 1, limits.max_tokens, setting="RECUR_MAX_TOKENS")
+    check("n", request.n, 1, limits.max_choices, setting="RECUR_MAX_CHOICES")
+    temperature = pick(request.temperature, defaults.temperature)
+    check("temperature", temperature, 0.0, 100.0)
+    top_k = pick(request.top_k, defaults.top_k)
+    check("top_k", top_k, 0, 1 << 31)
+    top_p = pick(request.top_p, defaults.top_p)
+    check("top_p", top_p, 1e-9, 1.0)
+    check("repetition_penalty", request.repetition_penalty, 0.01, 100.0)
     seed = secrets.randbits(63) if request.seed is None else request.seed
-    _check("seed", seed, 0, _MAX_SEED)
+    check("seed", seed, 0, _MAX_SEED)
     num_logprobs, num_stops = request.logprobs or 0, len(request.stop)
-    _check("logprobs", num_logprobs, 0, limits.max_logprobs, setting="RECUR_MAX_LOGPROBS")
-    _check("stop", num_stops, 0, limits.max_stop_strings, setting="RECUR_MAX_STOP_STRINGS")
+    check("logprobs", num_logprobs, 0, limits.max_logprobs, setting="RECUR_MAX_LOGPROBS")
+    check("stop", num_stops, 0, limits.max_stop_strings, setting="RECUR_MAX_STOP_STRINGS")
     if not all(request.stop):
         raise InvalidInput("a stop string must not be empty", param="stop")
-    sampling = SamplingParams(temperature, top_k, top_p, request.repetition_penalty, seed)
-    params = GenerationParams(
-        sampling,
+    return GenerationParams(
+        SamplingParams(temperature, top_k, top_p, request.repetition_penalty, seed),
         max_tokens,
-        output.logits,
-        end_token=output.end_token,
+        logits,
+        end_token=end_token,
         stop=request.stop,
         logprobs=request.logprobs,
     )
-    return GenerationPlan(model, text, params, prompt, request.n, request.stream)
 
 
 async def run(
@@ -143,7 +161,15 @@ async def run(
         for index in range(plan.num_choices)
     ]
     collector = plan.model.engine.submit(rows, deadline=call.deadline, flow=call.flow)
-    progress = _Progress(plan, metrics, began)
+    progress = Progress(plan, metrics, began)
+    async with aclosing(follow(collector, progress)) as pieces:
+        async for together in pieces:
+            yield together
+    yield progress.end(reused_steps)
+
+
+async def follow(collector: Collector, progress: "Progress") -> AsyncGenerator[list[TextPiece]]:
+    """Pieces of the rows that `collector` is of; closing the iterator drops their work."""
     try:
         while arrivals := await collector.take():
             pieces: list[TextPiece] = []
@@ -156,7 +182,6 @@ async def run(
                 yield pieces
             if error is not None:
                 raise error
-        yield progress.end(reused_steps)
     finally:
         collector.close()
 
@@ -172,7 +197,7 @@ async def _prefill(
     return end.state
 
 
-class _Progress:
+class Progress:
     """The choices so far."""
 
     def __init__(self, plan: GenerationPlan, metrics: Metrics, began: float) -> None:
@@ -236,17 +261,3 @@ class _Progress:
         name = self._plan.text.token
         top = {name(token_id): logprob for token_id, logprob in token.top}
         return TokenLogprob(name(token.token_id), token.logprob, top)
-
-
-def _pick(value: T | None, default: T) -> T:
-    return default if value is None else value
-
-
-def _check(name: str, value: float, low: float, high: float, *, setting: str = "") -> None:
-    """`setting` is the one that the upper limit comes from, if one does."""
-    if not low <= value <= high:
-        raise InvalidInput(
-            f"{name} is {value}; it must be in {low}..{high}" + (setting and f" ({setting})"),
-            param=name,
-            details={"min": low, "max": high},
-        )

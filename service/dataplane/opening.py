@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 import numpy as np
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from service.dataplane.reading import start_state
@@ -71,4 +72,4 @@ def initial_state(
                 details={"shape": list(spec.row_shape)},
             )
         tensors.append(tensor)
-    return SessionState(tuple(tensors), start.pending_token)
+    return replace(start, tensors=tuple(tensors))

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator, Generator, Sequence
 from contextlib import aclosing, contextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,11 +11,16 @@ from numpy.typing import NDArray
 
 from service.dataplane import generating
 from service.dataplane.bulk import feed_all
+from service.dataplane.explaining import attention_output
 from service.dataplane.feeding import Feeder
 from service.dataplane.generating import GenerationEnd
+from service.dataplane.number import check_number
 from service.dataplane.opening import check_fork, check_opening, initial_state
+from service.dataplane.raw import RawRoom
 from service.dataplane.reading import (
-    prediction_of,
+    Ended,
+    begun,
+    predictions_of,
     read_all,
     read_one,
     read_to_end,
@@ -22,7 +28,11 @@ from service.dataplane.reading import (
     start_state,
 )
 from service.dataplane.replay import digest_of, past_step
+from service.dataplane.sources import translator
+from service.dataplane.stages import of_those_left
+from service.dataplane.translating import Wish, refuse_search, search_of, translate
 from service.dataplane.types import (
+    DEFAULT_SEARCH,
     Call,
     Chunk,
     DataPlaneLimits,
@@ -32,15 +42,17 @@ from service.dataplane.types import (
     GenerationEvent,
     ModelInfo,
     OpenRequest,
+    Prediction,
     Predictions,
+    SearchRequest,
     SequenceInput,
     SessionInfo,
     TextPiece,
 )
+from service.dataplane.writing import write
 from service.errors import (
     InvalidInput,
     RecurError,
-    TooLarge,
     TooManyStreams,
 )
 from service.registry.registry import Registry
@@ -69,7 +81,7 @@ class DataPlane:
         self._sessions = sessions
         self._limits = limits
         self._metrics = metrics
-        self._feeder = Feeder(registry, sessions, max_steps=limits.max_steps, metrics=metrics)
+        self._feeder = Feeder(registry, sessions, limits=limits, metrics=metrics)
         self._num_streams = 0
 
     def models(self) -> list[ModelInfo]:
@@ -81,23 +93,32 @@ class DataPlane:
         return _model_info(self._registry.get(ref))
 
     async def predict(
-        self, ref: str, inputs: Sequence[SequenceInput], *, call: Call, raw: bool = False
+        self,
+        ref: str,
+        inputs: Sequence[SequenceInput],
+        *,
+        call: Call,
+        raw: bool = False,
+        explain: bool = False,
+        search: SearchRequest = DEFAULT_SEARCH,
     ) -> Predictions:
-        """Each sequence from the zero state; one that fails, fails alone."""
+        """Each sequence from the zero state, or translated; one that fails, fails alone."""
         model = self._registry.get(ref)
         self._check_number(len(inputs), "inputs")
+        attention = attention_output(model) if explain else None
+        if (pair := translator(model)) is None:
+            refuse_search(model, search)
+            predicted = partial(_predicted, model, raw=raw, attention=attention, call=call)
+        else:
+            wish = Wish(search_of(pair, search, self._limits), raw, attention)
+            predicted = partial(translate, pair, wish, call=call, metrics=self._metrics)
         named = [(f"inputs[{at}]", value) for at, value in enumerate(inputs)]
-        max_steps = self._limits.max_steps
-        results: list[Any] = await read_all(model, named, max_steps=max_steps)
-        places = [at for at, read in enumerate(results) if not isinstance(read, RecurError)]
-        start = start_state(model)
-        rows = [row_of(model, results[at], start, raw=raw) for at in places]
-        ends = await read_to_end(model, rows, call) if rows else []
-        for at, end in zip(places, ends, strict=True):
-            failed = isinstance(end, RecurError)
-            results[at] = end if failed else prediction_of(model, end, results[at])
-        manifest = model.manifest
-        return Predictions(manifest.name, manifest.version, results)
+        read = await read_all(model, named, max_steps=self._limits.max_steps)
+        results = begun(model, named, read)
+        if raw and pair is None:
+            self._check_raw(model, results)
+        told = await of_those_left(results, predicted)
+        return Predictions(model.manifest.name, model.manifest.version, told)
 
     async def generate(
         self, ref: str, request: GenerateRequest, *, call: Call
@@ -109,11 +130,15 @@ class DataPlane:
         model = self._registry.get(ref)
         with model.engine.hold(), self._stream():
             prompt = await self._prompt(model, request)
-            plan = generating.plan(model, request, prompt, self._limits)
-            events = generating.run(plan, start_state(model), call=call, metrics=self._metrics)
+            if (pair := translator(model)) is None:
+                events = self._go_on(model, prompt, request, call=call)
+            else:
+                events = write(
+                    pair, prompt, request, limits=self._limits, call=call, metrics=self._metrics
+                )
             async with aclosing(events):
-                async for event in events:
-                    yield [event.done] if isinstance(event, GenerationEnd) else [*event]
+                async for together in events:
+                    yield together
 
     def open_session(self, ref: str, request: OpenRequest, *, call: Call) -> SessionInfo:
         """Raises ModelHasNoState, SessionExists, TooManySessions, InvalidInput."""
@@ -260,20 +285,43 @@ class DataPlane:
 
     def _check_number(self, number: int, param: str) -> None:
         """Of the sequences in one request."""
-        limit = self._limits.max_sequences
         if not number:
             raise InvalidInput("at least one sequence", param=param, details={"min": 1})
-        if number > limit:
-            raise TooLarge(
-                f"{number} sequences; RECUR_MAX_SEQUENCES allows {limit}",
-                param=param,
-                details={"limit": limit},
-            )
+        check_number(number, self._limits.max_sequences, param)
+
+    def _check_raw(
+        self, model: ServedModel, sequences: Sequence[NDArray[Any] | RecurError]
+    ) -> None:
+        """Whether the raw outputs of all that are to run have room. Raises TooLarge."""
+        room = RawRoom(self._limits.max_raw_bytes)
+        for steps in sequences:
+            if not isinstance(steps, RecurError):
+                room.take(model.manifest.graph, len(steps), param="raw")
+
+    async def _go_on(
+        self,
+        model: ServedModel,
+        prompt: NDArray[np.int64],
+        request: GenerateRequest,
+        *,
+        call: Call,
+    ) -> AsyncGenerator[list[GenerationEvent]]:
+        plan = generating.plan(model, request, prompt, self._limits)
+        events = generating.run(plan, start_state(model), call=call, metrics=self._metrics)
+        async with aclosing(events):
+            async for event in events:
+                yield [event.done] if isinstance(event, GenerationEnd) else [*event]
 
     async def _prompt(self, model: ServedModel, request: GenerateRequest) -> NDArray[np.int64]:
-        generating.text_model(model)
-        if request.prompt is None or len(request.prompt) == 0:
-            return np.zeros(0, np.int64)
+        """What the text goes on from, or of an encoder-decoder what it is written for."""
+        if model.encoder is None:
+            generating.text_model(model)
+            if request.prompt is None or len(request.prompt) == 0:
+                return np.zeros(0, np.int64)
+        if request.prompt is None:
+            raise InvalidInput(
+                f"{model.manifest.name} writes a text for the one that it is given", param="prompt"
+            )
         return await read_one(model, request.prompt, "prompt", max_steps=self._limits.max_steps)
 
     def _session_info(self, session: Session) -> SessionInfo:
@@ -313,6 +361,25 @@ class DataPlane:
             yield
         finally:
             self._num_streams -= 1
+
+
+async def _predicted(
+    model: ServedModel,
+    sequences: list[NDArray[Any]],
+    *,
+    raw: bool,
+    attention: str | None,
+    call: Call,
+) -> list[Prediction | RecurError]:
+    """Each of `sequences`, as the model takes them, from the zero state."""
+    start = start_state(model)
+    rows = [row_of(model, steps, start, raw=raw, attention=attention) for steps in sequences]
+    ends = await read_to_end(model, rows, call)
+    ended = [
+        end if isinstance(end, RecurError) else Ended(end, steps, start)
+        for steps, end in zip(sequences, ends, strict=True)
+    ]
+    return await of_those_left(ended, partial(predictions_of, model))
 
 
 def _model_info(model: ServedModel) -> ModelInfo:

@@ -4,12 +4,16 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from service.artifact.ctc import BLANK, last_told
 from service.artifact.manifest import (
     AnomalyOutput,
+    AudioInput,
     ClassificationOutput,
+    CtcOutput,
     ForecastingOutput,
     LanguageModelingOutput,
     NumericInput,
@@ -19,8 +23,11 @@ from service.artifact.manifest import (
     TextInput,
 )
 from service.artifact.scores import softmax
+from service.dataplane.explaining import attention_of
 from service.dataplane.series import ReadSeries
+from service.dataplane.sound import Hops, checked_samples, heard_from
 from service.dataplane.tagging import WordSteps, tagging_of
+from service.dataplane.transcribing import transcript_of
 from service.dataplane.types import (
     Anomalies,
     Call,
@@ -41,9 +48,11 @@ from service.sessions.session import SessionState
 
 _LONG_TEXT = 10_000
 """Characters beyond which text is tokenised in a thread; up to here it takes milliseconds."""
+_LONG_ANSWERS = 5_000
+"""Steps beyond which answers are made in a thread: some name every token."""
 _MAX_CHARACTERS_PER_STEP = 64
 """Text longer than this many times the steps allowed is refused before it is tokenised."""
-_REFUSED_AT_LOAD = "an encoder-decoder is not served"
+_OF_TWO_GRAPHS = "an encoder-decoder's sources are translated"
 
 _FEW = 16
 """Numbers up to which Python's own loop is faster than an array's."""
@@ -51,21 +60,29 @@ _FEW = 16
 
 def start_state(model: ServedModel) -> SessionState:
     """Where every prediction and every new session begins."""
-    output = model.manifest.output
-    pending = output.start_token if isinstance(output, LanguageModelingOutput) else None
-    return SessionState(model.runtime.initial_state(), pending)
+    manifest = model.manifest
+    match manifest.output:
+        case LanguageModelingOutput(start_token=token):
+            pending = token
+        case CtcOutput():
+            pending = BLANK
+        case _:
+            pending = None
+    waiting = np.zeros(0, np.float32) if isinstance(manifest.input, AudioInput) else None
+    return SessionState(model.runtime.initial_state(), pending, waiting)
 
 
 def steps_of(
     model: ServedModel, value: SequenceInput, *, max_steps: int, param: str
 ) -> NDArray[Any]:
-    """Token ids int64 `[time]` or numbers float32 `[time, features]`, fit for the model.
+    """Token ids int64 `[time]` or numbers float32 `[time, features]`, fit for the model; or
+    samples float32 `[time]`, which `continued` makes steps.
 
     Raises InvalidInput or TooLarge that name `param` and the limit.
     """
     if isinstance(value, RecurError):
         raise value
-    max_steps = min(max_steps, model.manifest.limits.max_steps)
+    max_steps, samples_per_step = min(max_steps, model.manifest.limits.max_steps), 1
     match model.manifest.input:
         case TextInput(num_tokens=num_tokens):
             if isinstance(value, str):
@@ -74,11 +91,26 @@ def steps_of(
                 steps = _checked_tokens(value, num_tokens, param=param)
         case NumericInput(features=features):
             steps = _checked_numbers(value, features, param=param)
-    if len(steps) == 0:
+        case AudioInput(hop=hop) as reads:
+            steps = checked_samples(value, reads, param=param)
+            samples_per_step = hop
+    length = -(-len(steps) // samples_per_step)
+    if length == 0:
         raise InvalidInput("a sequence needs at least one step", param=param, details={"min": 1})
-    if len(steps) > max_steps:
-        raise _too_long(len(steps), max_steps, param)
+    if length > max_steps:
+        raise _too_long(length, max_steps, param)
     return steps
+
+
+def continued(
+    model: ServedModel, read: NDArray[Any], state: SessionState, *, param: str
+) -> NDArray[Any]:
+    """What `steps_of` gave, as steps that go on from `state`: of samples, the hops they complete.
+
+    Raises InvalidInput.
+    """
+    reads = model.manifest.input
+    return heard_from(read, state, reads, param=param) if isinstance(reads, AudioInput) else read
 
 
 async def read_one(
@@ -105,8 +137,33 @@ async def read_all(
         return await asyncio.to_thread(_read_now, model, named, max_steps)
 
 
-def row_of(model: ServedModel, steps: NDArray[Any], state: SessionState, *, raw: bool) -> Row:
-    """The engine's row that reads `steps` on from `state`.
+def begun(
+    model: ServedModel,
+    named: Sequence[tuple[str, SequenceInput]],
+    read: Sequence[NDArray[Any] | RecurError],
+) -> list[NDArray[Any] | RecurError]:
+    """What `read_all` gave of each named sequence, as steps from the start."""
+    if not isinstance(model.manifest.input, AudioInput):
+        return list(read)
+    start, results = start_state(model), list[NDArray[Any] | RecurError]()
+    for (param, _), one in zip(named, read, strict=True):
+        try:
+            failed = isinstance(one, RecurError)
+            results.append(one if failed else continued(model, one, start, param=param))
+        except InvalidInput as error:
+            results.append(error.kept())
+    return results
+
+
+def row_of(
+    model: ServedModel,
+    steps: NDArray[Any],
+    state: SessionState,
+    *,
+    raw: bool,
+    attention: str | None = None,
+) -> Row:
+    """The engine's row that reads `steps` on from `state`; `attention` is an output to tell of.
 
     A language model reads the token before each one of the text, so that every token of the text
     is predicted: its inputs are the pending token and all of the text but its last.
@@ -117,8 +174,13 @@ def row_of(model: ServedModel, steps: NDArray[Any], state: SessionState, *, raw:
             inputs = state.context(steps)[:-1]
             continuation = Score(per_step, logits=logits, targets=steps, keep=raw)
             return Row(inputs, state.tensors, continuation)
-        case AnomalyOutput(score=name) | TaggingOutput(scores=name):
-            reader = ReadSeries(per_step, output=name, keep=raw)
+        case (
+            AnomalyOutput(score=name)
+            | CtcOutput(logits=name)
+            | TaggingOutput(scores=name)
+            | RegressionOutput(value=name, every_step=True)
+        ):
+            reader = ReadSeries(per_step, output=name, keep=raw, attention=attention)
             return Row(np.asarray(steps), state.tensors, reader)
         case ClassificationOutput(logits=logits):
             wanted = Wanted(logits, softmax)
@@ -127,8 +189,9 @@ def row_of(model: ServedModel, steps: NDArray[Any], state: SessionState, *, raw:
         case RegressionOutput(value=value):
             wanted = Wanted(value, np.asarray)
         case Seq2SeqOutput():
-            raise AssertionError(_REFUSED_AT_LOAD)
-    return Row(steps, state.tensors, Read(per_step, wanted=wanted, keep=raw))
+            raise AssertionError(_OF_TWO_GRAPHS)
+    reader = Read(per_step, wanted=wanted, keep=raw, attention=attention)
+    return Row(np.asarray(steps), state.tensors, reader)
 
 
 async def read_to_end(
@@ -147,13 +210,42 @@ async def ends_of(collector: Collector) -> list[Finished | RecurError]:
     return [end for end in ends if isinstance(end, (Finished, RecurError))]
 
 
-def state_after(finished: Finished, steps: NDArray[Any], before: SessionState) -> SessionState:
-    pending = None if before.pending_token is None else int(steps[-1])
-    return SessionState(finished.state, pending)
+def state_after(model: ServedModel, finished: Finished, steps: NDArray[Any]) -> SessionState:
+    """Where the sequence that `steps` was may be gone on from."""
+    match model.manifest.output:
+        case LanguageModelingOutput():
+            pending = int(steps[-1])
+        case CtcOutput():
+            assert finished.answer is not None, "its rows keep every score"
+            pending = last_told(finished.answer)
+        case _:
+            pending = None
+    waiting = steps.waiting if isinstance(steps, Hops) else None
+    return SessionState(finished.state, pending, waiting)
 
 
-def prediction_of(model: ServedModel, finished: Finished, steps: NDArray[Any]) -> Prediction:
-    """The answer in the task's own terms, for the sequence that `steps` was."""
+class Ended(msgspec.Struct, frozen=True):
+    """A sequence that was read to its end."""
+
+    finished: Finished
+    steps: NDArray[Any]
+    before: SessionState
+    """Where it went on from."""
+    step: int = 0
+    """How many steps had been there."""
+
+
+async def predictions_of(model: ServedModel, ends: Sequence[Ended]) -> list[Prediction]:
+    """The answer of each sequence. Long answers are made in a thread, while the engine is held."""
+    if sum([len(ended.steps) for ended in ends]) <= _LONG_ANSWERS:
+        return _tell_now(model, ends)
+    with model.engine.hold():
+        return await asyncio.to_thread(_tell_now, model, ends)
+
+
+def prediction_of(model: ServedModel, ended: Ended) -> Prediction:
+    """The answer in the task's own terms."""
+    finished, steps = ended.finished, ended.steps
     match model.manifest.output:
         case AnomalyOutput(threshold=threshold):
             assert finished.answer is not None, "its rows keep every score"
@@ -162,9 +254,16 @@ def prediction_of(model: ServedModel, finished: Finished, steps: NDArray[Any]) -
         case ClassificationOutput(labels=labels):
             assert finished.answer is not None, "it was wanted"
             answer = Classification(labels, finished.answer)
+        case CtcOutput() as output:
+            assert finished.answer is not None, "its rows keep every score"
+            answer = transcript_of(output, finished.answer, ended.before, step=ended.step)
         case ForecastingOutput() as output:
             assert finished.answer is not None, "it was wanted"
             answer = _forecast_of(output, finished.answer)
+        case RegressionOutput(unit=unit, every_step=True):
+            assert finished.answer is not None, "its rows keep every value"
+            values = finished.answer[:, 0]
+            answer = Regression(float(values[-1]), unit, values)
         case RegressionOutput(unit=unit):
             assert finished.answer is not None, "it was wanted"
             answer = Regression(float(finished.answer[0]), unit)
@@ -183,14 +282,20 @@ def prediction_of(model: ServedModel, finished: Finished, steps: NDArray[Any]) -
             assert finished.answer is not None, "it was wanted"
             answer = tagging_of(output, finished.answer, steps, text=model.text)
         case Seq2SeqOutput():
-            raise AssertionError(_REFUSED_AT_LOAD)
-    return Prediction(answer, len(steps), finished.outputs)
+            raise AssertionError(_OF_TWO_GRAPHS)
+    weights = finished.attention
+    attention = None if weights is None else attention_of(model, weights, steps)
+    return Prediction(answer, len(steps), finished.outputs, attention)
 
 
 def _forecast_of(output: ForecastingOutput, answer: NDArray[np.float32]) -> Forecast:
     if not output.quantiles:
         return Forecast(answer)
     return Forecast(answer[output.median], Quantiles(output.quantiles, answer))
+
+
+def _tell_now(model: ServedModel, ends: Sequence[Ended]) -> list[Prediction]:
+    return [prediction_of(model, ended) for ended in ends]
 
 
 def _read_now(

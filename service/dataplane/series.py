@@ -10,8 +10,15 @@ from service.engine.row_output import RowOutput
 class ReadSeries(Read):
     """Its answer is `output` of all steps, `[time, ...]`, which the model gives at every one."""
 
-    def __init__(self, per_step: frozenset[str], *, output: str, keep: bool = False) -> None:
-        super().__init__(per_step, keep=keep)
+    def __init__(
+        self,
+        per_step: frozenset[str],
+        *,
+        output: str,
+        keep: bool = False,
+        attention: str | None = None,
+    ) -> None:
+        super().__init__(per_step, keep=keep, attention=attention)
         self._output = output
         self._parts: list[NDArray[np.float32]] = []
 
@@ -24,4 +31,5 @@ class ReadSeries(Read):
         self._parts.append(outputs[self._output].copy())
 
     def _finish(self, row: RowOutput) -> Finished:
-        return Finished(row, np.concatenate(self._parts), self._whole_outputs())
+        answer = np.concatenate(self._parts)
+        return Finished(row, answer, self._whole_outputs(), attention=self._weights(row))

@@ -16,7 +16,7 @@ from service.engine.sequence import Flow
 from service.errors import RecurError
 
 SequenceInput = str | NDArray[Any] | RecurError
-"""Text, token ids int64 `[time]`, or numbers float32 `[time, features]`.
+"""Text, token ids int64 or samples `[time]`, or numbers float32 `[time, features]`.
 
 A sequence that a protocol could not read arrives as its error and leaves as its error, so that
 it fails alone.
@@ -31,10 +31,12 @@ class DataPlaneLimits:
     max_steps: int = 100_000
     max_tokens: int = 4096
     max_choices: int = 16
+    max_beam_width: int = 16
     max_logprobs: int = 20
     max_stop_strings: int = 8
     max_streams: int = 256
     max_metadata_bytes: int = 4096
+    max_raw_bytes: int = 1 << 26
 
 
 PRIORITIES = {"low": 0.25, "normal": 1.0, "high": 4.0}
@@ -105,6 +107,8 @@ class Regression(msgspec.Struct, frozen=True):
     value: float
     """At the last step."""
     unit: str
+    values: NDArray[np.float32] | None = None
+    """`[time]`, of a model that is asked for one at every step."""
 
 
 class Likelihood(msgspec.Struct, frozen=True):
@@ -114,6 +118,16 @@ class Likelihood(msgspec.Struct, frozen=True):
     perplexity: float
     tokens: list[str]
     token_log_likelihoods: NDArray[np.float64]
+
+
+class Transcript(msgspec.Struct, frozen=True):
+    """What was said in a sequence, or newly in a chunk of it."""
+
+    text: str
+    score: float
+    """Log probability of the best path, in nats: a sequence's is the sum of its chunks'."""
+    times: list[float]
+    """When each label of the text was told, in seconds from where the sequence began."""
 
 
 class TaggedWord(msgspec.Struct, frozen=True):
@@ -138,7 +152,40 @@ class Tagging(msgspec.Struct, frozen=True):
     """What the whole sequence is; of a causal model, what it is so far."""
 
 
-Answer = Anomalies | Classification | Forecast | Likelihood | Regression | Tagging
+class Alignment(msgspec.Struct, frozen=True):
+    """Where a decoder looked in the source as it wrote each token."""
+
+    weights: NDArray[np.float32]
+    """`[target_time, source_time]`; each row sums to 1."""
+    source: list[str]
+    """Tokens; the last is what ends every source."""
+    target: list[str]
+    """Tokens; the last is the end, where the text has one."""
+
+
+class Written(msgspec.Struct, frozen=True):
+    """The text that another one becomes."""
+
+    text: str
+    score: float
+    """Its log probability, in nats, over its length as the length penalty weighs it."""
+    alignment: Alignment | None = None
+    """Where it was asked for."""
+
+
+Answer = (
+    Anomalies | Classification | Forecast | Likelihood | Regression | Tagging | Transcript | Written
+)
+
+
+class Attention(msgspec.Struct, frozen=True):
+    """What part each step of a sequence had in its answer."""
+
+    weights: NDArray[np.float32]
+    """`[time]`, or `[heads, time]` where there are several heads; those of a head sum to 1."""
+    tokens: list[str] | None = None
+    """One a step, where the sequence is a text."""
+
 
 _BYTES_PER_STEP = 80
 """A token's text and its log likelihood."""
@@ -151,6 +198,8 @@ class Prediction(msgspec.Struct, frozen=True):
     answer: Answer
     steps: int
     outputs: dict[str, NDArray[np.float32]] | None = None
+    attention: Attention | None = None
+    """If an explanation was asked for."""
 
     @property
     def num_bytes(self) -> int:
@@ -164,6 +213,17 @@ class Predictions(msgspec.Struct, frozen=True):
     version: int
     results: list[Prediction | RecurError]
     """In the order of the request."""
+
+
+class SearchRequest(msgspec.Struct, frozen=True):
+    """How to search for the text that another one becomes. `None` is the model's default."""
+
+    beam_width: int | None = None
+    length_penalty: float | None = None
+    max_tokens: int | None = None
+
+
+DEFAULT_SEARCH = SearchRequest()
 
 
 class GenerateRequest(msgspec.Struct, frozen=True):
@@ -182,6 +242,9 @@ class GenerateRequest(msgspec.Struct, frozen=True):
     """None: no log probabilities; k: those of the sampled tokens and of the k likeliest."""
     stream: bool = True
     """Whether pieces are wanted as they come; the end has the whole text in any case."""
+    beam_width: int | None = None
+    """Of an encoder-decoder: above one, texts are searched for, not drawn."""
+    length_penalty: float | None = None
 
 
 class TokenLogprob(msgspec.Struct, frozen=True):

@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator, Sequence
 from typing import Protocol
 
 from service.dataplane.types import (
+    DEFAULT_SEARCH,
     Call,
     Chunk,
     Feed,
@@ -12,6 +13,7 @@ from service.dataplane.types import (
     ModelInfo,
     OpenRequest,
     Predictions,
+    SearchRequest,
     SequenceInput,
     SessionInfo,
 )
@@ -26,7 +28,14 @@ class Verbs(Protocol):
     def model(self, ref: str) -> ModelInfo: ...
 
     async def predict(
-        self, ref: str, inputs: Sequence[SequenceInput], *, call: Call, raw: bool = False
+        self,
+        ref: str,
+        inputs: Sequence[SequenceInput],
+        *,
+        call: Call,
+        raw: bool = False,
+        explain: bool = False,
+        search: SearchRequest = DEFAULT_SEARCH,
     ) -> Predictions: ...
 
     async def feed(

@@ -8,6 +8,7 @@ slab, one slot each, and the next batch is gathered from there.
 import numpy as np
 from numpy.typing import NDArray
 
+from service.engine.memories import Memories
 from service.engine.sequence import Sequence
 from service.runtime.base import BatchState, State, host_state
 from service.runtime.state import stack
@@ -29,6 +30,7 @@ class Arena:
         self._free: list[int] = []
         self._kept_rows: list[Sequence] = []
         self._kept: BatchState = ()
+        self.memories = Memories()
 
     @property
     def num_slots(self) -> int:
@@ -72,6 +74,7 @@ class Arena:
     def forget(self) -> None:
         """Nothing is under way: let go of all memory but the first slots."""
         self._kept_rows, self._kept = [], ()
+        self.memories.forget()
         if len(self._owners) > _FIRST_SLOTS:
             self._slab = self._slots(0)
             self._owners, self._free = [], []

@@ -26,6 +26,8 @@ class Finished(msgspec.Struct, frozen=True):
     outputs: dict[str, NDArray[np.float32]] | None = None
     """Each output at every step, `[steps, ...]`, where that was asked for."""
     token_log_likelihoods: NDArray[np.float64] | None = None
+    attention: NDArray[np.float32] | None = None
+    """`[steps, heads]`, where that was asked for."""
 
     @property
     def state(self) -> State:
@@ -48,15 +50,25 @@ class Wanted(NamedTuple):
 
 
 class Read:
-    """Reads a sequence to its end; keeps what is wanted of it, and with `keep` every step."""
+    """Reads a sequence to its end; keeps what is wanted of it, and with `keep` every step.
+
+    `attention` is the output that says what part each step had in the answer, where that is asked
+    for: the last call gives it of all steps.
+    """
 
     goes_on: ClassVar[bool] = False
 
     def __init__(
-        self, per_step: frozenset[str], *, wanted: Wanted | None = None, keep: bool = False
+        self,
+        per_step: frozenset[str],
+        *,
+        wanted: Wanted | None = None,
+        keep: bool = False,
+        attention: str | None = None,
     ) -> None:
         self._per_step = per_step
         self._wanted = wanted
+        self._attention = attention
         self._kept: dict[str, list[NDArray[np.float32]]] | None = {} if keep else None
 
     @property
@@ -80,12 +92,16 @@ class Read:
                 self._kept.setdefault(name, []).append(array.copy())
 
     def _finish(self, row: RowOutput) -> Finished:
-        return Finished(row, self._answer(row), self._whole_outputs())
+        answer, outputs = self._answer(row), self._whole_outputs()
+        return Finished(row, answer, outputs, attention=self._weights(row))
 
     def _answer(self, row: RowOutput) -> NDArray[Any] | None:
         if self._wanted is None:
             return None
         return row.batch.made_of_last(*self._wanted)[row.place].copy()
+
+    def _weights(self, row: RowOutput) -> NDArray[np.float32] | None:
+        return None if self._attention is None else row.output(self._attention).copy()
 
     def _whole_outputs(self) -> dict[str, NDArray[np.float32]] | None:
         if self._kept is None:

@@ -6,7 +6,7 @@ all items of a step go to their collectors by one `call_soon_threadsafe`.
 
 import asyncio
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from collections.abc import Sequence as Rows
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any
 
 import msgspec
+import numpy as np
 from numpy.typing import NDArray
 
 from service.engine.arena import Arena
@@ -51,6 +52,12 @@ class Row(msgspec.Struct, frozen=True):
     """`[steps, ...]`, at least one step."""
     state: State
     continuation: Continuation
+    memory: NDArray[np.float32] | None = None
+    """`[source_time, features]`: what a decoder looks back at, at every step."""
+
+
+Submit = Callable[[Rows[Row]], Collector]
+"""Queues rows of sequences that were admitted. Raises Draining if the engine was closed since."""
 
 
 class Engine:
@@ -75,6 +82,7 @@ class Engine:
         self._idle = asyncio.Event()
         self._idle.set()
         self._closing = False
+        self._closed = False
         self._num_holders = 0
         self._in_flight = 0
         self._workers = (*pool.threads, pool.loop)
@@ -117,16 +125,47 @@ class Engine:
 
     def submit(self, rows: Rows[Row], *, deadline: float | None, flow: Flow = NOBODYS) -> Collector:
         """Queue all rows, or none. Raises QueueFull, Draining, DeadlineExceeded."""
-        now = time.monotonic()
-        self._admit(len(rows), deadline, now)
-        self._idle.clear()
         alone = len(rows) == 1 and not self._in_flight
+        self._admit(len(rows), deadline)
+        return self._queue(rows, deadline, flow, alone=alone, on_row_done=self._answered)
+
+    @contextmanager
+    def reserve(
+        self, num_sequences: int, *, deadline: float | None, flow: Flow = NOBODYS
+    ) -> Generator[Submit]:
+        """Admit sequences whose work comes in pieces: nothing of it is refused midway, and a drain
+        waits for all of it. Raises what `submit` raises."""
+        self._admit(num_sequences, deadline)
+
+        def submit(rows: Rows[Row]) -> Collector:
+            if self._closed:
+                raise self._draining()
+            return self._queue(rows, deadline, flow, alone=False, on_row_done=_nothing)
+
+        try:
+            yield submit
+        finally:
+            for _ in range(num_sequences):
+                self._answered()
+
+    def _queue(
+        self,
+        rows: Rows[Row],
+        deadline: float | None,
+        flow: Flow,
+        *,
+        alone: bool,
+        on_row_done: Callable[[], None],
+    ) -> Collector:
+        """Rows that were admitted."""
+        now = time.monotonic()
         places = [self._take_place(row, alone=alone) for row in rows]
-        collector = Collector(
-            len(rows),
-            on_row_done=lambda key: self._leave_place(places[key], rows[key]),
-            loop=self._loop,
-        )
+
+        def leave(key: int) -> None:
+            self._loads[places[key]].add(rows[key], -1)
+            on_row_done()
+
+        collector = Collector(len(rows), on_row_done=leave, loop=self._loop)
         shares: list[list[Sequence]] = [[] for _ in self._workers]
         for key, row in enumerate(rows):
             shares[places[key]].append(
@@ -137,6 +176,7 @@ class Engine:
                     collector,
                     arrived=now,
                     flow=flow,
+                    memory=row.memory,
                     key=key,
                     deadline=deadline,
                 )
@@ -158,16 +198,16 @@ class Engine:
 
     async def close(self) -> None:
         """Leave the threads to others; what is still in flight fails with Draining. Idempotent."""
-        self._closing = True
+        self._closing = self._closed = True
         for worker, lane in zip(self._workers, self._lanes, strict=True):
             ended = asyncio.Event()
             worker.end(lane, ended=partial(self._tell, ended))
             await ended.wait()
         await asyncio.sleep(0)  # let the last deliveries run
 
-    def _admit(self, num_rows: int, deadline: float | None, now: float) -> None:
+    def _admit(self, num_rows: int, deadline: float | None) -> None:
         if self._closing:
-            raise Draining(f"model {self._name} is being replaced or shut down")
+            raise self._draining()
         if self.in_flight + num_rows > self._config.max_queue:
             self._shed.labels(reason="queue_full").inc()
             raise QueueFull(
@@ -175,9 +215,20 @@ class Engine:
                 f"RECUR_MAX_QUEUE allows {self._config.max_queue}",
                 details={"limit": self._config.max_queue},
             )
-        if deadline is not None and deadline <= now:
+        if deadline is not None and deadline <= time.monotonic():
             self._shed.labels(reason="deadline").inc()
             raise DeadlineExceeded("the deadline passed before the work was queued")
+        self._in_flight += num_rows
+        self._idle.clear()
+
+    def _answered(self) -> None:
+        """One of the sequences admitted."""
+        self._in_flight -= 1
+        if not self._in_flight:
+            self._idle.set()
+
+    def _draining(self) -> Draining:
+        return Draining(f"model {self._name} is being replaced or shut down")
 
     def _take_place(self, row: Row, *, alone: bool) -> int:
         """A worker for the row: the thread with the fewest steps to do, or the loop.
@@ -199,19 +250,12 @@ class Engine:
         else:
             place = min(range(len(loads) - 1), key=lambda at: loads[at].steps)
         loads[place].add(row, 1)
-        self._in_flight += 1
         return place
 
     def _is_for_loop(self, steps: int, *, alone: bool) -> bool:
         if steps == 1:
             return self._steps_on_loop
         return alone and self._cost.seconds(1, steps) <= _SHORT_SECONDS
-
-    def _leave_place(self, place: int, row: Row) -> None:
-        self._loads[place].add(row, -1)
-        self._in_flight -= 1
-        if not self._in_flight:
-            self._idle.set()
 
     def _tell(self, event: asyncio.Event) -> None:
         """On a worker's thread, or on the loop."""
@@ -240,6 +284,10 @@ class _Load:
 
 def _is_single(row: Row) -> bool:
     return len(row.inputs) == 1 or row.continuation.goes_on
+
+
+def _nothing() -> None:
+    """Rows of a reservation were counted when it was made."""
 
 
 def _hand_out(deliveries: list[Delivery]) -> None:

@@ -76,13 +76,13 @@ class RowOutput(NamedTuple):
 
     @property
     def outputs(self) -> dict[str, NDArray[np.float32]]:
-        """`[steps, ...]` for outputs with a time axis, `[...]` for the others; no padding."""
+        return {name: self.output(name) for name in self.batch.given.outputs}
+
+    def output(self, name: str) -> NDArray[np.float32]:
+        """`[steps, ...]` of one with a time axis, `[...]` of any other; no padding."""
         batch, place = self.batch, self.place
-        steps = int(batch.lengths[place])
-        return {
-            name: array[place, :steps] if name in batch.per_step else array[place]
-            for name, array in batch.given.outputs.items()
-        }
+        array = batch.given.outputs[name][place]
+        return array[: int(batch.lengths[place])] if name in batch.per_step else array
 
     @property
     def state(self) -> State:

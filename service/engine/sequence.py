@@ -4,6 +4,7 @@ from collections.abc import Sequence as Rows
 from typing import Any, ClassVar, NamedTuple, Protocol, Self
 
 import msgspec
+import numpy as np
 from numpy.typing import NDArray
 
 from service.engine.collector import Collector
@@ -61,6 +62,8 @@ class Sequence(msgspec.Struct, eq=False):
     collector: Collector
     arrived: float
     flow: Flow = NOBODYS
+    memory: NDArray[np.float32] | None = None
+    """`[source_time, features]`: what a decoder's row looks back at."""
     key: int = 0
     """Which row of its collector's call it is."""
     deadline: float | None = None

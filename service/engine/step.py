@@ -21,7 +21,8 @@ def run_step(
     """
     rows = batch.rows
     values, lengths = _single(batch) if batch.single else _padded(batch)
-    step = StepInput(values, lengths, arena.load(rows), single=batch.single)
+    memory = arena.memories.of(rows)
+    step = StepInput(values, lengths, arena.load(rows), single=batch.single, memory=memory)
     before_call()
     given = runtime.step(step)
     arena.keep(rows, given.state)

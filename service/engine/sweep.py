@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from service.engine.arena import Arena
@@ -21,15 +22,26 @@ _MOST_SECONDS = 0.3
 """After that long, what has been measured must do: a start is not to wait for a slow model."""
 
 
-def measure(runtime: Runtime, values: Callable[[int], NDArray[Any]]) -> CostModel:
+def measure(
+    runtime: Runtime,
+    values: Callable[[int], NDArray[Any]],
+    *,
+    memory: NDArray[np.float32] | None = None,
+) -> CostModel:
     """The least of a few repeats of each shape, which also warms the model up.
 
-    `values(steps)` is one row's input, `[steps, ...]`. Takes its time: use a thread.
+    `values(steps)` is one row's input, `[steps, ...]`; `memory [source_time, features]` is what
+    every row of a decoder looks back at. Takes its time: use a thread.
     """
+
+    def row(steps: int, collector: Collector) -> Sequence:
+        zero, reader = runtime.initial_state(), Read(runtime.per_step)
+        return Sequence(values(steps), zero, reader, collector, arrived=0.0, memory=memory)
+
     until = time.monotonic() + _MOST_SECONDS
     samples: list[CallSample] = []
     for rows, steps in _SHAPES:
-        seconds = [_timed_call(runtime, values, rows=rows, steps=steps) for _ in range(_REPEATS)]
+        seconds = [_timed_call(runtime, row, rows=rows, steps=steps) for _ in range(_REPEATS)]
         samples.append(CallSample(rows, steps, min(seconds)))
         if time.monotonic() > until:
             break
@@ -37,17 +49,12 @@ def measure(runtime: Runtime, values: Callable[[int], NDArray[Any]]) -> CostMode
 
 
 def _timed_call(
-    runtime: Runtime, values: Callable[[int], NDArray[Any]], *, rows: int, steps: int
+    runtime: Runtime, row: Callable[[int, Collector], Sequence], *, rows: int, steps: int
 ) -> float:
     """Seconds of one call with all that the engine does around it."""
     arena = Arena(runtime.initial_state(), runtime.batch_axes)
     collector = Collector(rows, on_row_done=lambda _: None)
-    sequences = [
-        Sequence(
-            values(steps), runtime.initial_state(), Read(runtime.per_step), collector, arrived=0.0
-        )
-        for _ in range(rows)
-    ]
+    sequences = [row(steps, collector) for _ in range(rows)]
     began = time.perf_counter()
     batch = Batch(sequences, steps, single=steps == 1)
     run_step(runtime, arena, batch, before_call=lambda: None)

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from service.dataplane.types import Call
 from service.dataplane.verbs import Verbs
 from service.errors import RecurError
 from service.protocols.body import BodyTooLarge
@@ -27,6 +28,8 @@ async def answer(front: Front, operation: Operation, exchange: Exchange) -> None
         except RecurError as error:
             exchange.outcome = error.code
             await refusal(error.kept()).write(exchange)
+        if exchange.model is None and exchange.tenant is not None:
+            exchange.model = await _model_of_session(front.plane, exchange)
     finally:
         if exchange.model is None and "model" in exchange.params:
             exchange.model = _known_model(front.plane, exchange.params["model"])
@@ -65,6 +68,20 @@ class _Endpoint:
         exchange = exchange_of(scope)
         exchange.params = scope["path_params"]
         await answer(self._front, self._methods[scope["method"]], exchange)
+
+
+async def _model_of_session(plane: Verbs, exchange: Exchange) -> str | None:
+    """Of what failed, or whose client left, before its session's model was told."""
+    session_id = exchange.params.get("session_id")
+    if session_id is None:
+        return None
+    assert exchange.tenant is not None
+    assert exchange.protocol is not None
+    try:
+        info = await plane.session(session_id, call=Call(exchange.tenant, exchange.protocol))
+    except RecurError:
+        return None
+    return info.model
 
 
 def _known_model(plane: Verbs, ref: str) -> str | None:

@@ -13,12 +13,13 @@ from typing import Any, Generic, TypeVar, get_args
 
 import msgspec
 
+from service.dataplane.number import check_number, too_many
 from service.errors import Cancelled, InvalidInput, MalformedRequest, RecurError, TooLarge
 from service.protocols.exchange import Exchange
 from service.protocols.skim import fields
 from service.protocols.status import UnsupportedMediaType
 from service.protocols.tensors import MEDIA_TYPE, Tensors, load
-from service.protocols.unique import check_unique, twice
+from service.protocols.unique import UniqueItems, check_unique, names_of, twice
 
 A = TypeVar("A")
 S = TypeVar("S", bound=msgspec.Struct)
@@ -67,8 +68,8 @@ class BodyDecoder(Generic[S]):
         known = msgspec.structs.fields(shape)
         # What stays raw is skipped by the decoder, and read in pieces later.
         self._counted = [field.encode_name for field in known if not _is_raw(field.type)]
-        names = "|".join(re.escape(field.encode_name) for field in known)
-        self._name = re.compile(rf'"({names})"\s*:'.encode())
+        self._name = names_of(shape)
+        self._items = UniqueItems.of(shape, sequences)
 
     def decode(self, body: bytes, *, max_sequences: int) -> S:
         """Raises MalformedRequest, InvalidInput or TooLarge."""
@@ -88,6 +89,8 @@ class BodyDecoder(Generic[S]):
             check_number(len(getattr(value, self.sequences)), max_sequences, self.sequences)
         if not is_long:
             self._refuse_duplicates(body)
+        if self._items is not None:
+            self._items.check(body)
         return value
 
     def _check_fields(self, body: bytes, max_sequences: int) -> None:
@@ -102,7 +105,7 @@ class BodyDecoder(Generic[S]):
             seen.add(name)
             if number > limits.get(name, number):
                 if name == self.sequences:
-                    raise _too_many(f"over {max_sequences}", max_sequences, name)
+                    raise too_many(f"over {max_sequences}", max_sequences, name)
                 raise TooLarge(
                     f"{name}: over {_MAX_ITEMS} items", param=name, details={"limit": _MAX_ITEMS}
                 )
@@ -259,20 +262,6 @@ class Form(Generic[A]):
         if lengths is not None:
             check_number(lengths.size, max_sequences, self.decoder.sequences or "lengths")
         return self._of_tensors(tensors)
-
-
-def check_number(number: int, limit: int, param: str) -> None:
-    """Of the sequences in one request. Raises TooLarge."""
-    if number > limit:
-        raise _too_many(str(number), limit, param)
-
-
-def _too_many(number: str, limit: int, param: str) -> TooLarge:
-    return TooLarge(
-        f"{number} sequences; RECUR_MAX_SEQUENCES allows {limit}",
-        param=param,
-        details={"limit": limit},
-    )
 
 
 def _shortened(text: str) -> str:

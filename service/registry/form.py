@@ -6,11 +6,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from service.artifact.artifact import Artifact, ProbeData
+from service.artifact.artifact import Artifact, ProbeData, SourceProbe
 from service.artifact.graphs import GraphSpec
 from service.artifact.manifest import Probe
 from service.errors import ArtifactError
-from service.runtime.base import Runtime, State, StepInput, host_state
+from service.runtime.base import Memory, Runtime, State, StepInput, host_state
 from service.runtime.processor import int8_is_fast
 from service.runtime.session import RuntimeConfig, cuda_is_offered
 from service.runtime.state import row_of, stack
@@ -43,22 +43,27 @@ def choose_form(artifact: Artifact, config: RuntimeConfig) -> Form:
     return Form("float32", manifest.graph, manifest.probe, artifact.probe)
 
 
-def replay(form: Form, runtime: Runtime) -> float:
+def replay(form: Form, runtime: Runtime, encoder: Runtime | None = None) -> float:
     """The largest `|seen - expected| / max(1, |expected|)` of the probe.
 
     Its rows go through together, and the longest of them once more step by step, where there is a
-    graph for that. Raises ArtifactError beyond the tolerance.
+    graph for that. A decoder's rows begin where its `encoder` ends with the probe's source. Raises
+    ArtifactError beyond the tolerance.
     """
-    worst = _replay_together(form, runtime)
+    worst = _replay_together(form, runtime, encoder)
     if form.graph.step_file is not None:
         worst = max(worst, _replay_by_steps(form, runtime))
     return worst
 
 
-def _replay_together(form: Form, runtime: Runtime) -> float:
+def _replay_together(form: Form, runtime: Runtime, encoder: Runtime | None) -> float:
     expected = form.expected
     state = stack([runtime.initial_state()] * len(expected.lengths), runtime.batch_axes)
-    result = runtime.step(StepInput(_inputs(form), expected.lengths, state))
+    memory = None
+    if encoder is not None:
+        assert expected.source is not None, "an encoder-decoder's probe has a source"
+        state, memory = _encode(encoder, expected.source, state)
+    result = runtime.step(StepInput(_inputs(form), expected.lengths, state, memory=memory))
     worst = 0.0
     for name, wanted in expected.outputs.items():
         seen = result.outputs[name]
@@ -68,6 +73,12 @@ def _replay_together(form: Form, runtime: Runtime) -> float:
             seen, wanted = seen[valid], wanted[valid]
         worst = max(worst, _difference(form, name, seen, wanted))
     return max(worst, _state_difference(form, host_state(result.state), expected.state))
+
+
+def _encode(encoder: Runtime, source: SourceProbe, zero: State) -> tuple[State, Memory]:
+    read = encoder.step(StepInput(source.inputs.astype(np.int64), source.lengths, zero))
+    (values,) = read.outputs.values()
+    return host_state(read.state), Memory(values, source.lengths)
 
 
 def _replay_by_steps(form: Form, runtime: Runtime) -> float:

@@ -148,7 +148,7 @@ class Registry:
             task.cancel()
         everything = [*self._current.values(), *self._draining.values()]
         await asyncio.gather(*(model.engine.drain(timeout_seconds) for model in everything))
-        await asyncio.gather(*(model.engine.close() for model in everything))
+        await asyncio.gather(*(model.close() for model in everything))
         await self._pool.close()
 
     def _targets(self, on_disk: dict[str, list[int]]) -> dict[str, int | None]:
@@ -229,7 +229,7 @@ class Registry:
         del self._draining[name, version]
         labels = (name, str(version), old.manifest.task.value, old.verified.device)
         self._metrics.model_info.remove(*labels)
-        await old.engine.close()
+        await old.close()
         _log.info("model drained", model=name, version=version)
 
 

@@ -97,7 +97,7 @@ class Host:
 
     async def _stream(self, ask: Ask) -> None:
         number = ask.number
-        ahead = self._ahead[number] = _Ahead()
+        ahead = self._ahead[number] = _Ahead(self.link.loop)
         try:
             async with aclosing(self._streams[ask.verb](*ask.args, **ask.named)) as events:
                 async for together in events:
@@ -116,14 +116,15 @@ class Host:
 class _Ahead:
     """How far a stream is ahead of its reader."""
 
-    def __init__(self) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
         self._count = 0
         self._waiter: asyncio.Future[None] | None = None
 
     async def give(self) -> None:
         self._count += 1
         while self._count >= MAX_AHEAD:
-            self._waiter = asyncio.get_running_loop().create_future()
+            self._waiter = self._loop.create_future()
             await self._waiter
 
     def take(self, count: int) -> None:

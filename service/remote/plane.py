@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
 from service.dataplane.types import (
+    DEFAULT_SEARCH,
     Call,
     Chunk,
     Feed,
@@ -14,6 +15,7 @@ from service.dataplane.types import (
     ModelInfo,
     OpenRequest,
     Predictions,
+    SearchRequest,
     SequenceInput,
     SessionInfo,
 )
@@ -85,9 +87,18 @@ class RemotePlane:
         return info
 
     async def predict(
-        self, ref: str, inputs: Sequence[SequenceInput], *, call: Call, raw: bool = False
+        self,
+        ref: str,
+        inputs: Sequence[SequenceInput],
+        *,
+        call: Call,
+        raw: bool = False,
+        explain: bool = False,
+        search: SearchRequest = DEFAULT_SEARCH,
     ) -> Predictions:
-        return await self._ask("predict", ref, inputs, call=call, raw=raw)
+        return await self._ask(
+            "predict", ref, inputs, call=call, raw=raw, explain=explain, search=search
+        )
 
     async def feed(
         self,
@@ -149,7 +160,7 @@ class RemotePlane:
     async def _stream(self, verb: str, *args: Any, **named: Any) -> AsyncGenerator[list[Any]]:
         link = self._open_link()
         number = next(self._numbers)
-        stream = self._streams[number] = _Stream()
+        stream = self._streams[number] = _Stream(link.loop)
         link.send(Ask(number, verb, args, named))
         try:
             while lists := await stream.take():
@@ -169,7 +180,8 @@ class RemotePlane:
 class _Stream:
     """Lists of events that came and were not taken yet."""
 
-    def __init__(self) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
         self.ended = False
         self._lists: list[list[Any]] = []
         self._error: RecurError | None = None
@@ -190,7 +202,7 @@ class _Stream:
     async def take(self) -> list[list[Any]]:
         """At least one list; none at the end. Raises what broke the stream off."""
         while not self._lists and not self.ended:
-            self._waiter = asyncio.get_running_loop().create_future()
+            self._waiter = self._loop.create_future()
             await self._waiter
         if not self._lists and self._error is not None:
             raise self._error

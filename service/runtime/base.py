@@ -29,6 +29,19 @@ def host_state(state: BatchState) -> State:
     return state if isinstance(state, tuple) else state.to_host()
 
 
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
+class Memory:
+    """What the rows of a batch look back at: read only, and the same at every step of theirs.
+
+    Compared by identity: the same one comes again as long as its rows step together.
+    """
+
+    values: NDArray[np.float32]
+    """`[batch, source_time, features]`; padding is zero."""
+    lengths: NDArray[np.int32]
+    """`[batch]`, each in 1..source_time."""
+
+
 @dataclass(frozen=True, slots=True)
 class StepInput:
     """A padded batch of chunks. Padding is zero; the lengths say where it begins."""
@@ -41,6 +54,8 @@ class StepInput:
     single: bool = False
     """Whether the whole input of every row is this one step. Which graph runs it must follow from
     the row alone, and never from the company in which it runs."""
+    memory: Memory | None = None
+    """Of a decoder."""
 
 
 @dataclass(frozen=True, slots=True)

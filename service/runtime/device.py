@@ -6,12 +6,13 @@ each call would wait for a copy back.
 """
 
 from typing import Any, cast
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 
 from service.artifact.graphs import GraphSpec
-from service.runtime.base import BatchState, State, StepInput, StepOutput
+from service.runtime.base import BatchState, Memory, State, StepInput, StepOutput
 from service.runtime.session import ort
 
 
@@ -46,6 +47,13 @@ class DeviceGraph:
         self._spec = spec
         self._takes_lengths = lengths
         self._device = device
+        self._memories: WeakKeyDictionary[Memory, tuple[ort.OrtValue, ort.OrtValue]]
+        self._memories = WeakKeyDictionary()
+
+    @property
+    def num_memories(self) -> int:
+        """That lie on the device."""
+        return len(self._memories)
 
     def run(self, step: StepInput) -> StepOutput:
         spec = self._spec
@@ -58,6 +66,12 @@ class DeviceGraph:
         states = self._states(step.state)
         for state, value in zip(spec.state, states, strict=True):
             binding.bind_ortvalue_input(state.input, value)
+        if spec.memory is not None:
+            assert step.memory is not None, "a decoder's rows have something to look back at"
+            values, lengths = self._remembered(step.memory)
+            held += [values, lengths]
+            binding.bind_ortvalue_input(spec.memory.name, values)
+            binding.bind_ortvalue_input(spec.memory.lengths, lengths)
         for output in spec.outputs:
             binding.bind_output(output.name, "cpu")
         for state in spec.state:
@@ -71,6 +85,14 @@ class DeviceGraph:
             for output, value in zip(spec.outputs, values[:count], strict=True)
         }
         return StepOutput(outputs, ResidentState(tuple(values[count:])) if spec.state else ())
+
+    def _remembered(self, memory: Memory) -> tuple[ort.OrtValue, ort.OrtValue]:
+        """Copied once, however many steps look at it; let go of with the memory itself."""
+        copied = self._memories.get(memory)
+        if copied is None:
+            copied = self._on_device(memory.values), self._on_device(memory.lengths)
+            self._memories[memory] = copied
+        return copied
 
     def _states(self, state: BatchState) -> tuple[ort.OrtValue, ...]:
         if isinstance(state, ResidentState):

@@ -18,6 +18,7 @@ class HostGraph:
         self._input = spec.input.name
         self._lengths = spec.lengths if lengths else None
         self._states = [state.input for state in spec.state]
+        self._memory = spec.memory
         self._outputs = [output.name for output in spec.outputs]
         self._names = [*self._outputs, *(state.output for state in spec.state)]
 
@@ -26,6 +27,10 @@ class HostGraph:
         if self._lengths is not None:
             feeds[self._lengths] = step.lengths
         feeds.update(zip(self._states, host_state(step.state), strict=True))
+        if self._memory is not None:
+            assert step.memory is not None, "a decoder's rows have something to look back at"
+            feeds[self._memory.name] = step.memory.values
+            feeds[self._memory.lengths] = step.memory.lengths
         arrays = cast("list[NDArray[np.float32]]", self._session.run(self._names, feeds))
         count = len(self._outputs)
         outputs = dict(zip(self._outputs, arrays[:count], strict=True))

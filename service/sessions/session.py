@@ -18,7 +18,10 @@ class SessionState(msgspec.Struct, frozen=True):
     tensors: State
     pending_token: int | None = None
     """A language model's last token: known, but not yet fed to the network, which reads it as it
-    predicts the one after. None for models that read numbers."""
+    predicts the one after. Of CTC what the last step told, which is not new if told again. None
+    for other models."""
+    waiting: NDArray[np.float32] | None = None
+    """Samples of a hop that is not whole yet; None for models that do not read sound."""
 
     def context(self, tokens: NDArray[np.int64]) -> NDArray[np.int64]:
         """The pending token, then `tokens`: what a language model is to read from here."""
@@ -27,7 +30,7 @@ class SessionState(msgspec.Struct, frozen=True):
 
     @property
     def num_bytes(self) -> int:
-        return nbytes(self.tensors)
+        return nbytes(self.tensors) + (0 if self.waiting is None else self.waiting.nbytes)
 
 
 class PastStep(msgspec.Struct, frozen=True):

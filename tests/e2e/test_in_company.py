@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,8 @@ NUM_STEPS = 20
 def steps_of_probe(name: str) -> np.ndarray:
     folder = MODELS / name / str(scan(MODELS)[name][-1])
     probe = load_artifact(folder).probe
-    return probe.inputs[np.arange(probe.inputs.shape[1]) < probe.lengths[:, None]]
+    read = probe if probe.source is None else probe.source
+    return read.inputs[np.arange(read.inputs.shape[1]) < read.lengths[:, None]]
 
 
 def inputs_of(name: str, rng: np.random.Generator, steps: int) -> list[Any]:
@@ -64,14 +65,18 @@ async def disturb(client: httpx.AsyncClient, model: dict[str, Any], seed: int) -
         elif model["task"] == Task.LANGUAGE_MODELING and seed % 3 == 1:
             body = {"prompt": values, "max_tokens": 20, "seed": turn}
             response = await client.post(f"{url}/generate", json=body)
+        elif model["task"] == Task.SEQ2SEQ and seed % 3 == 1:
+            body = {"prompt": values, "temperature": 1.0, "seed": turn, "stream": True}
+            response = await client.post(f"{url}/generate", json=body)
         else:
             response = await client.post(f"{url}/predict", json={"inputs": [values]})
         assert response.status_code == 200, response.text
 
 
-def causal_models() -> list[str]:
+def models_that(fits: Callable[[dict[str, Any]], bool]) -> list[str]:
+    """By what their manifests say."""
     folders = ((name, MODELS / name / str(v[-1])) for name, v in scan(MODELS).items())
-    return [name for name, folder in folders if _manifest(folder)["causal"]]
+    return [name for name, folder in folders if fits(_manifest(folder))]
 
 
 def _manifest(folder: Path) -> dict[str, Any]:
@@ -79,12 +84,14 @@ def _manifest(folder: Path) -> dict[str, Any]:
 
 
 async def test_steps_of_sessions_equal_predictions_bit_for_bit(server: Server) -> None:
-    """Of every causal model at once."""
-    names = causal_models()
+    """Of every causal model at once; and what is written for a text is the same in any company."""
+    names = models_that(lambda manifest: manifest["causal"])
+    writers = models_that(lambda manifest: manifest["task"] == Task.SEQ2SEQ)
     limits = httpx.Limits(max_connections=NUM_OTHERS + 10 * len(names))
     async with httpx.AsyncClient(base_url=server.url, timeout=60, limits=limits) as client:
         models = (await client.get("/v1/models")).json()["data"]
         alone = [await predict(client, name) for name in names]
+        written_alone = [await translate(client, name) for name in writers]
         others = [
             asyncio.create_task(disturb(client, models[seed % len(models)], seed))
             for seed in range(NUM_OTHERS)
@@ -92,11 +99,13 @@ async def test_steps_of_sessions_equal_predictions_bit_for_bit(server: Server) -
         try:
             stepped = await asyncio.gather(*(step_on(client, name) for name in names))
             together = [await predict(client, name) for name in names]
+            written_together = [await translate(client, name) for name in writers]
         finally:
             for task in others:
                 task.cancel()
             ended = await asyncio.gather(*others, return_exceptions=True)
     assert all(isinstance(end, asyncio.CancelledError) for end in ended), ended
+    assert written_together == written_alone
     for name, one, other, replies in zip(names, alone, together, stepped, strict=True):
         assert other == one, name
         check_steps(name, one["predictions"][0], [reply["prediction"] for reply in replies])
@@ -113,6 +122,13 @@ def check_steps(name: str, whole: dict[str, Any], steps: list[dict[str, Any]]) -
 
 def values_of(name: str) -> list[Any]:
     return inputs_of(name, np.random.default_rng(0), NUM_STEPS)
+
+
+async def translate(client: httpx.AsyncClient, name: str) -> dict[str, Any]:
+    inputs = [values_of(name)[:steps] for steps in (1, 7, NUM_STEPS)]
+    response = await client.post(f"/v1/models/{name}/predict", json={"inputs": inputs})
+    assert response.status_code == 200, response.text
+    return response.json()
 
 
 async def predict(client: httpx.AsyncClient, name: str) -> dict[str, Any]:

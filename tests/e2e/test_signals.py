@@ -13,7 +13,7 @@ from safetensors.numpy import load
 from tests.e2e.server import serving
 from tests.training.tiny import publish_run
 from training.recipes.steps import Folders
-from training.recipes.tiny import tiny_oddities, tiny_waves, tiny_wear
+from training.recipes.tiny import tiny_oddities, tiny_waves, tiny_wear, tiny_wear_along
 
 pytestmark = pytest.mark.slow
 
@@ -42,7 +42,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Made]:
     root = tmp_path_factory.mktemp("signals")
     folders = Folders(root / "runs", root / "models")
     networks: dict[str, torch.nn.Module] = {}
-    for recipe in (tiny_waves(), tiny_wear(), tiny_oddities()):
+    for recipe in (tiny_waves(), tiny_wear(), tiny_wear_along(), tiny_oddities()):
         config = replace(recipe, optim=replace(recipe.optim, max_epochs=1))
         networks[config.name] = publish_run(config, folders).network
     with (
@@ -61,6 +61,21 @@ def test_a_value_comes_with_its_unit_and_is_the_last_step_s(made: Made):
     told = made.client.get("/v1/models/tiny-wear").json()
     assert told["task"] == "regression"
     assert told["output"]["name"] == "remaining_life"
+
+
+def test_a_value_of_every_step_is_that_of_the_network_whole_and_in_a_session(made: Made):
+    reply = made.post("/v1/models/tiny-wear-along/predict", {"inputs": [ROWS, ROWS[:4]]})
+    expected = made.torch_outputs("tiny-wear-along", ROWS)[:, 0]
+    whole, short = reply["predictions"]
+    np.testing.assert_allclose(whole["values"], expected, rtol=ROUNDING, atol=ROUNDING)
+    assert short["values"] == whole["values"][:4]
+    assert (whole["unit"], "value" in whole) == ("steps", False)
+    session = made.post("/v1/models/tiny-wear-along/sessions", {})["session_id"]
+    told = [
+        made.post(f"/v1/sessions/{session}/steps", {"inputs": chunk})["prediction"]["values"]
+        for chunk in (ROWS[:1], ROWS[1:4], ROWS[4:])
+    ]
+    assert [value for values in told for value in values] == whole["values"]
 
 
 def test_a_session_tells_its_value_anew_after_every_chunk(made: Made):

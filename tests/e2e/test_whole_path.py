@@ -1,5 +1,6 @@
 """From data to an answer over HTTP: train, export, verify, publish, serve, compare with torch."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,17 +11,22 @@ import numpy as np
 import pytest
 import torch
 
+from service.artifact.artifact import load_artifact
 from service.artifact.text import Text
 from tests.e2e.server import serving
 from tests.training.tiny import publish_run
-from training.config import RunConfig
+from training.config import RunConfig, SearchConfig
+from training.data.build import build as build_data
+from training.data.pairs import TextPairs
+from training.evaluation.pairs import write
 from training.recipes.registry import find_recipe
 from training.recipes.steps import Folders
+from training.runner import PairRunner, open_runner
 
 pytestmark = pytest.mark.slow
 
-LANGUAGE = ("tiny-language", "tiny-vanilla", "tiny-min-gru")
-QUESTIONS = ("tiny-questions", "tiny-cho")
+LANGUAGE = ("tiny-language", "tiny-vanilla", "tiny-min-gru", "tiny-ln-lstm")
+QUESTIONS = ("tiny-questions", "tiny-cho", "tiny-ln-gru")
 SERIES = ("tiny-series", "tiny-min-lstm")
 
 # float32 sums in another order: torch and ONNX Runtime, over a few dozen steps.
@@ -42,16 +48,23 @@ class Made:
 
     def torch_outputs(self, sequence: Any) -> np.ndarray:
         """The network's outputs for one sequence, without a batch."""
+        return self._torch(sequence).outputs[0].numpy()
+
+    def torch_attention(self, sequence: Any) -> np.ndarray:
+        """Its weights `[heads, time]`."""
+        return self._torch(sequence).attention[0].T.numpy()
+
+    def _torch(self, sequence: Any) -> Any:
         inputs = torch.as_tensor(sequence)[None]
         with torch.no_grad():
-            return self.network(inputs, torch.tensor([len(sequence)])).outputs[0].numpy()
+            return self.network(inputs, torch.tensor([len(sequence)]))
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Made]]:
     root = tmp_path_factory.mktemp("whole-path")
     folders = Folders(root / "runs", root / "models")
-    names = (*LANGUAGE, *QUESTIONS, *SERIES, "tiny-wishes", "tiny-wishes-live")
+    names = (*LANGUAGE, *QUESTIONS, *SERIES, "tiny-wishes", "tiny-wishes-live", "tiny-pairs")
     configs = [one_epoch(find_recipe(name)) for name in names]
     published = {config.name: publish_run(config, folders) for config in configs}
     with (
@@ -120,6 +133,28 @@ def test_a_classifier_of_whole_texts_answers_as_torch_does(
     assert refused.json()["error"]["code"] == "model_has_no_state"
 
 
+@pytest.mark.parametrize("name", [*QUESTIONS, "tiny-wishes"])
+def test_a_model_that_pools_explains_itself_as_torch_does(made: dict[str, Made], name: str) -> None:
+    model = made[name]
+    text = Text(model.folder / "tokenizer.json")
+    questions = ["where is the tower", "who"]
+    body = {"inputs": questions, "explain": True}
+    reply = model.post(f"/v1/models/{name}/predict", body)
+    for question, prediction in zip(questions, reply["predictions"], strict=True):
+        ids = text.encode(question)
+        expected = model.torch_attention(ids)
+        seen = np.array(prediction["attention"]["weights"], ndmin=2)
+        np.testing.assert_allclose(seen, expected, atol=ROUNDING)
+        assert prediction["attention"]["tokens"] == [text.token(token) for token in ids]
+
+
+def test_a_model_without_such_weights_refuses_by_the_fields_name(made: dict[str, Made]) -> None:
+    body = {"inputs": ["the cat"], "explain": True}
+    reply = made["tiny-language"].client.post("/v1/models/tiny-language/predict", json=body)
+    assert reply.status_code == 422
+    assert reply.json()["error"]["param"] == "explain"
+
+
 @pytest.mark.parametrize("name", SERIES)
 def test_a_forecaster_forecasts_as_torch_does_at_every_step(
     made: dict[str, Made], name: str
@@ -146,7 +181,7 @@ def test_a_forecaster_forecasts_as_torch_does_at_every_step(
     ("name", "said"),
     [
         ("tiny-questions", "1 x lstm of 8 units, both directions;"),
-        ("tiny-cho", "2 x gru_cho of 8 units, mean of both, residual;"),
+        ("tiny-cho", "2 x gru_cho of 8 units, mean of both, residual, 2 heads of attention;"),
         ("tiny-min-gru", "3 x min_gru of 32 units, causal, residual, normalised;"),
     ],
 )
@@ -188,3 +223,25 @@ def test_a_live_tagger_says_word_by_word_what_it_says_of_the_whole(made: dict[st
     assert [tag for reply in replies for tag in reply["tags"]] == whole["tags"]
     assert [reply["words"][0]["tag"] for reply in replies] == [w["tag"] for w in whole["words"]]
     assert replies[-1]["intent"] == whole["intent"]
+
+
+def test_a_translator_writes_what_training_measured(made: dict[str, Made]) -> None:
+    model, recipe = made["tiny-pairs"], find_recipe("tiny-pairs")
+    data = build_data(recipe.data, recipe.seed)
+    runner = open_runner(load_artifact(model.folder))
+    assert isinstance(data, TextPairs)
+    assert isinstance(runner, PairRunner)
+    sources = [pair.source for pair in data.tested.items]
+    path = "/v1/models/tiny-pairs"
+    found = model.post(f"{path}/predict", {"inputs": sources})["predictions"]
+    assert [one["text"] for one in found] == write(data, runner, recipe.search)
+    greedy = SearchConfig(max_tokens=recipe.search.max_tokens)
+    for source, text in zip(sources[:20], write(data, runner, greedy), strict=False):
+        body = {"prompt": source, "stream": True}
+        with model.client.stream("POST", f"{path}/generate", json=body) as response:
+            lines = [line for line in response.iter_lines() if line.startswith("data: ")]
+        *pieces, done = (json.loads(line.removeprefix("data: ")) for line in lines)
+        assert "".join(piece["text"] for piece in pieces) == text
+        assert len(pieces) <= done["usage"]["completion_tokens"] <= len(pieces) + 1
+    refused = model.client.post(f"{path}/sessions")
+    assert refused.json()["error"]["code"] == "model_has_no_state"

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from service.artifact.artifact import read_manifest
 from service.artifact.graphs import GraphSpec
-from service.artifact.manifest import Manifest, TextInput
+from service.artifact.manifest import AudioInput, Manifest, TextInput
 from tests.invariants.test_models import MODELS_DIR, PUBLISHED
 from training.runner import Array, Ran, Runner
 
@@ -51,7 +51,8 @@ def rows_of(model: str, steps: list[int], seed: int) -> Array:
     draw, reads = np.random.default_rng(seed), manifest_of(model).input
     if isinstance(reads, TextInput):
         return draw.integers(0, reads.num_tokens, (len(steps), max(steps)))
-    shape = (len(steps), max(steps), len(reads.features))
+    width = reads.hop if isinstance(reads, AudioInput) else len(reads.features)
+    shape = (len(steps), max(steps), width)
     return draw.normal(0, 10, shape).astype(np.float32)
 
 

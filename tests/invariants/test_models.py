@@ -15,16 +15,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from service.artifact.artifact import Artifact, load_artifact
-from service.artifact.manifest import TextInput
-from service.dataplane.types import OpenRequest, Prediction
+from service.artifact.manifest import AudioInput, Seq2SeqOutput, TextInput
+from service.dataplane.types import OpenRequest, Prediction, SearchRequest
 from service.registry.disk import scan
 from service.registry.form import choose_form, replay
-from service.runtime.base import StepInput
+from service.runtime.base import Memory, Runtime, StepInput, host_state
 from service.runtime.session import RuntimeConfig
 from service.runtime.state import stack, unstack
 from tests.service.dataplane.serving import (
     Serving,
     call,
+    encoder_of,
     runtime_of,
     serving,
     small_artifacts,
@@ -34,7 +35,7 @@ MODELS_DIR = Path(__file__).resolve().parents[2] / "models"
 PUBLISHED = [
     f"{name}/{version}" for name, versions in scan(MODELS_DIR).items() for version in versions
 ]
-SMALL = ["running-total", "babble", "parity", "stress"]
+SMALL = ["running-total", "babble", "parity", "stress", "babel"]
 
 Outputs = dict[str, np.ndarray]
 
@@ -54,15 +55,29 @@ def is_causal(model: str) -> bool:
     return artifact_of(model).manifest.causal
 
 
+def writes(model: str) -> bool:
+    """Whether it is an encoder-decoder."""
+    return artifact_of(model).manifest.encoder is not None
+
+
 def sequence(model: str, steps: int, seed: int) -> np.ndarray:
-    """Random tokens, or numbers as large as those of the probe (whole ones of the small model)."""
+    """Random tokens, noise as loud as speech, or numbers as large as those of the probe.
+
+    Those of the small model are whole.
+    """
     rng = np.random.default_rng(seed)
     artifact = artifact_of(model)
     if isinstance(artifact.manifest.input, TextInput):
-        return rng.integers(0, artifact.manifest.input.num_tokens, steps)
+        num_tokens = artifact.manifest.input.num_tokens
+        if isinstance(artifact.manifest.output, Seq2SeqOutput):  # of either side
+            num_tokens = min(num_tokens, artifact.manifest.output.num_tokens)
+        return rng.integers(0, num_tokens, steps)
     numbers = artifact.probe.inputs
     if model in SMALL:
         return rng.integers(-1000, 1000, (steps, 1)).astype(np.float32)
+    if isinstance(artifact.manifest.input, AudioInput):
+        spread = rng.normal(0, 0.1, (steps, artifact.manifest.input.hop)).clip(-1, 1)
+        return spread.astype(np.float32)
     spread = rng.normal(numbers.mean(), numbers.std(), (steps, *numbers.shape[2:]))
     return spread.astype(np.float32)
 
@@ -111,6 +126,26 @@ async def live(it: Serving, model: str, chunks: Sequence[np.ndarray]) -> Outputs
     }
 
 
+def runtimes_of(model: str) -> list[Runtime]:
+    """Of an encoder-decoder, the encoder and the decoder."""
+    artifact = artifact_of(model)
+    return [one for one in (encoder_of(artifact), runtime_of(artifact)) if one is not None]
+
+
+def memory_of(model: str, num_rows: int, seed: int) -> Memory | None:
+    """What the rows of a decoder look back at; None for other models."""
+    spec = artifact_of(model).manifest.graph.memory
+    if spec is None:
+        return None
+    rng = np.random.default_rng(seed)
+    values = rng.uniform(-1, 1, (num_rows, 16, spec.features)).astype(np.float32)
+    return Memory(values, rng.integers(1, 17, num_rows).astype(np.int32))
+
+
+def first_of(memory: Memory | None) -> Memory | None:
+    return None if memory is None else Memory(memory.values[:1], memory.lengths[:1])
+
+
 lengths = st.integers(1, 40)
 seeds = st.integers(0, 2**32)
 
@@ -133,34 +168,36 @@ async def test_company_changes_nothing(model: str, steps: list[int], seed: int) 
 def test_padding_changes_nothing(
     model: str, steps: int, others: list[int], noise: int, seed: int
 ) -> None:
-    artifact, runtime = artifact_of(model), runtime_of(artifact_of(model))
     rows = [sequence(model, n, seed + i) for i, n in enumerate([steps, *others])]
     longest = max(map(len, rows)) + 1
     # Past its length, each row holds valid inputs that are none of its own.
     values = np.stack([sequence(model, longest, noise + i) for i in range(len(rows))])
     for index, row in enumerate(rows):
         values[index, : len(row)] = row
-    states = [runtime.initial_state()] * len(rows)
-    axes = runtime.batch_axes
-    dtype = artifact.manifest.graph.input.dtype
-    batch = StepInput(
-        values.astype(dtype), np.array([len(row) for row in rows], np.int32), stack(states, axes)
-    )
-    alone = StepInput(
-        rows[0][None].astype(dtype), np.array([steps], np.int32), stack(states[:1], axes)
-    )
-    seen, expected = runtime.step(batch), runtime.step(alone)
-    for name in seen.outputs:
-        valid = slice(steps) if name in runtime.per_step else ...
-        assert_same(
-            model,
-            {name: seen.outputs[name][0][valid]},
-            {name: expected.outputs[name][0][valid]},
+    lengths = np.array([len(row) for row in rows], np.int32)
+    for runtime in runtimes_of(model):
+        memory = (
+            memory_of(model, len(rows), seed) if runtime is runtime_of(artifact_of(model)) else None
         )
-    for state, other in zip(seen.state, expected.state, strict=True):
-        np.testing.assert_array_equal(
-            unstack((state,), axes[:1])[0][0], unstack((other,), axes[:1])[0][0]
+        axes, states = runtime.batch_axes, [runtime.initial_state()] * len(rows)
+        batch = StepInput(values, lengths, stack(states, axes), memory=memory)
+        alone = StepInput(
+            rows[0][None], lengths[:1], stack(states[:1], axes), memory=first_of(memory)
         )
+        seen, expected = runtime.step(batch), runtime.step(alone)
+        for name in seen.outputs:
+            valid = slice(steps) if name in runtime.per_step else ...
+            assert_same(
+                model,
+                {name: seen.outputs[name][0][valid]},
+                {name: expected.outputs[name][0][valid]},
+            )
+        for state, other in zip(host_state(seen.state), host_state(expected.state), strict=True):
+            ends = [unstack((one,), axes[:1])[0][0] for one in (state, other)]
+            if memory is None:
+                np.testing.assert_array_equal(*ends)
+            else:
+                np.testing.assert_allclose(*ends, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("model", [model for model in [*PUBLISHED, *SMALL] if is_causal(model)])
@@ -184,6 +221,24 @@ async def test_sessions_in_any_chunks_and_company_say_what_one_prediction_says(
         assert_same(model, session, expected)
 
 
+@pytest.mark.parametrize("model", [model for model in [*PUBLISHED, *SMALL] if writes(model)])
+@property_of_a_model
+@given(st.lists(st.integers(1, 25), min_size=2, max_size=6), seeds, st.integers(1, 4))
+async def test_what_is_written_for_a_source_is_the_same_to_the_bit_in_any_company(
+    model: str, steps: list[int], seed: int, width: int
+) -> None:
+    name = artifact_of(model).manifest.name
+    search = SearchRequest(beam_width=width, max_tokens=12)
+    rows = [sequence(model, n, seed + i) for i, n in enumerate(steps)]
+    async with serving([artifact_of(model)], num_workers=2) as it:
+        together = (await it.plane.predict(name, rows, call=call(), search=search)).results
+        for row, seen in zip(rows, together, strict=True):
+            (alone,) = (await it.plane.predict(name, [row], call=call(), search=search)).results
+            assert isinstance(seen, Prediction)
+            assert isinstance(alone, Prediction)
+            assert seen.answer == alone.answer
+
+
 @every_model
 async def test_a_sequence_beyond_the_models_limit_is_refused(model: str) -> None:
     limit = min(artifact_of(model).manifest.limits.max_steps, 100_000)
@@ -198,7 +253,8 @@ async def test_a_sequence_beyond_the_models_limit_is_refused(model: str) -> None
 def test_the_probe_gives_what_was_seen_at_export(model: str) -> None:
     artifact = artifact_of(model)
     form = choose_form(artifact, RuntimeConfig(device="cpu", precision="float32"))
-    assert replay(form, runtime_of(artifact)) <= form.probe.tolerance
+    seen = replay(form, runtime_of(artifact), encoder_of(artifact))
+    assert seen <= form.probe.tolerance
 
 
 @published

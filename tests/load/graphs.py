@@ -14,7 +14,7 @@ from statistics import median
 import numpy as np
 
 from service.artifact.artifact import read_manifest
-from service.artifact.manifest import Manifest, TextInput
+from service.artifact.manifest import AudioInput, Manifest, TextInput
 from tests.load.report import conditions_now
 from training.runner import Array, Runner
 
@@ -68,6 +68,8 @@ def _inputs(manifest: Manifest, rows: int, steps: int) -> Array:
     draw = np.random.default_rng(0)
     if isinstance(manifest.input, TextInput):
         return draw.integers(0, manifest.input.num_tokens, (rows, steps))
+    if isinstance(manifest.input, AudioInput):
+        return draw.normal(0, 0.1, (rows, steps, manifest.input.hop)).astype(np.float32)
     shape = (rows, steps, len(manifest.input.features))
     return draw.normal(0, 10, shape).astype(np.float32)
 

@@ -27,7 +27,16 @@ _HIDDEN = (128, 256)
 _SHAPES = ((1, 1), (1, 32), (16, 1), (16, 8), (16, 32))
 """(steps, rows)"""
 _OPERATOR = "RNN operator"
-_CELLS: tuple[Cell, ...] = ("rnn_tanh", "min_gru", "min_lstm", "gru_cho", "gru", "lstm")
+_CELLS: tuple[Cell, ...] = (
+    "rnn_tanh",
+    "min_gru",
+    "min_lstm",
+    "gru_cho",
+    "gru",
+    "ln_gru",
+    "lstm",
+    "ln_lstm",
+)
 
 
 def main() -> None:

@@ -13,6 +13,7 @@ from service.artifact.graphs import GraphSpec
 from service.artifact.manifest import (
     AnomalyOutput,
     ClassificationOutput,
+    CtcOutput,
     ForecastingOutput,
     LanguageModelingOutput,
     RegressionOutput,
@@ -64,6 +65,8 @@ class Reference:
             case RegressionOutput(value=name) | TaggingOutput(scores=name):
                 return name
             case ClassificationOutput(logits=name) | LanguageModelingOutput(logits=name):
+                return name
+            case CtcOutput(logits=name):
                 return name
 
     def run(self, inputs: NDArray[Any]) -> NDArray[np.float32]:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
+from service.artifact.beam import BeamParams
 from service.engine.sampling import Draw, SamplingParams, sample, uniform
 from service.telemetry.tally import TallyHistogram
 from tests.load.models import write_models
@@ -13,7 +14,10 @@ from tests.load.reference import WrongAnswer
 from tests.load.soak.expected import Model, Sampling, may_follow
 from tests.load.soak.run import SCENES, SoakOptions, soak
 from tests.load.soak.scenes import draw_sampling
+from tests.load.soak.translators import Asked, Translator
 from tests.load.soak.watch import Lag, Resident, lag_of, memory_of
+from tests.service.babel import save_babel
+from tests.service.dataplane.translating import END, ids, letters, searched
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +82,26 @@ def test_a_session_that_forgot_one_chunk_is_noticed(models: Path, name: str):
     model.check(chunks, right)
     with pytest.raises(WrongAnswer, match=name):
         model.check(chunks, forgetful)
+
+
+def test_a_text_that_another_source_becomes_is_noticed(tmp_path: Path):
+    save_babel(tmp_path)
+    translator, asked = Translator(tmp_path, "babel"), Asked(2, 0.6, 9)
+    cafe, bad = ids("cafe"), ids("bad")
+    params = BeamParams(END, width=2, length_penalty=0.6, max_tokens=9)
+    best = searched(cafe, params)[0]
+    text = letters(best.hypothesis.tokens)
+    right = {"text": text, "score": best.score}
+
+    translator.check(cafe, asked, right)
+    translator.check_choices(cafe, asked, [text])
+    for wrong in (right | {"score": best.score + 0.01}, right | {"text": text + "a"}):
+        with pytest.raises(WrongAnswer, match="babel"):
+            translator.check(cafe, asked, wrong)
+    with pytest.raises(WrongAnswer, match="babel"):
+        translator.check(bad, asked, right)
+    with pytest.raises(WrongAnswer, match="babel"):
+        translator.check_choices(cafe, asked, [text, text])
 
 
 def test_memory_is_told_by_the_minute_and_judged_by_its_second_half():

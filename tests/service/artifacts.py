@@ -4,7 +4,9 @@
 - `banded-total`: the same with quantiles, which are the total less one, the total, and one more.
 - `babble`: causal, text; an LSTM with random weights over bytes, so that characters get split.
 - `stress`: causal, text; tags each word by its id, and tells an intent by the total so far.
-- `parity`: not causal; classifies whole sequences of tokens by the sum of their ids.
+- `knocks`: causal, sound; writes `a` for hops of high sum and `b` for low, keeps the total.
+- `parity`: not causal; classifies whole sequences of tokens by the sum of their ids. It says that
+  one head looked at all of them alike, and another at the last one alone.
 """
 
 from collections.abc import Sequence
@@ -20,7 +22,10 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from service.artifact.artifact import ProbeData, digest, dump_probe, save_artifact
 from service.artifact.graphs import GraphSpec, StateSpec, TensorSpec
 from service.artifact.manifest import (
+    AnyOutput,
+    AudioInput,
     ClassificationOutput,
+    CtcOutput,
     ForecastingOutput,
     LanguageModelingOutput,
     Limits,
@@ -118,6 +123,58 @@ def _save_total(
     )
 
 
+KNOCKS_HOP = 4
+
+
+def save_knocks(models_dir: Path) -> Path:
+    """A hop whose sum is above 1 tells `a`, one below -1 tells `b`, any other the blank."""
+    hop = KNOCKS_HOP
+    nodes = [
+        *_valid_mask("samples"),
+        helper.make_node("Where", ["valid", "samples", "zero_f"], ["masked"]),
+        helper.make_node("ReduceSum", ["masked", "axis_2"], ["sums"], keepdims=1),
+        helper.make_node("MatMul", ["sums", "weights"], ["product"]),
+        helper.make_node("Add", ["product", "bias"], ["logits"]),  # [batch, time, 3]
+        helper.make_node("ReduceSum", ["sums", "one_1d"], ["added"], keepdims=1),
+        helper.make_node("Transpose", ["added"], ["added_by_time"], perm=[1, 0, 2]),
+        helper.make_node("Add", ["total_in", "added_by_time"], ["total_out"]),
+    ]
+    constants = {
+        "zero_f": np.float32(0),
+        "one_1d": np.array([1]),
+        "weights": np.array([[0, 1, -1]], np.float32),
+        "bias": np.array([1, 0, 0], np.float32),
+    }
+    graph = _graph(
+        nodes,
+        inputs=[
+            _float("samples", "batch", "time", hop),
+            _LENGTHS,
+            _float("total_in", 1, "batch", 1),
+        ],
+        outputs=[_float("logits", "batch", "time", 3), _float("total_out", 1, "batch", 1)],
+        constants=constants,
+    )
+    spec = GraphSpec(
+        file="model.onnx",
+        inputs=(TensorSpec(name="samples", dtype="float32", shape=("batch", "time", hop)),),
+        lengths="lengths",
+        outputs=(TensorSpec(name="logits", dtype="float32", shape=("batch", "time", 3)),),
+        state=(
+            StateSpec(input="total_in", output="total_out", shape=(1, "batch", 1), batch_axis=1),
+        ),
+    )
+    return _save(
+        models_dir,
+        graph,
+        {"name": "knocks", "version": 1, "task": Task.CTC, "causal": True},
+        graph_spec=spec,
+        reads=AudioInput(sample_rate=2 * hop, hop=hop),
+        output=CtcOutput(labels=("a", "b"), step_seconds=0.5),
+        probe=np.linspace(-1, 1, 6 * hop, dtype=np.float32).reshape(2, 3, hop),
+    )
+
+
 def save_babble(models_dir: Path, *, version: int = 1, seed: int = 0) -> Path:
     rng = np.random.default_rng(seed)
 
@@ -187,6 +244,15 @@ def save_parity(models_dir: Path, *, version: int = 1) -> Path:
         helper.make_node("Cast", ["odd_i"], ["odd"], to=TensorProto.FLOAT),
         helper.make_node("Neg", ["odd"], ["even"]),
         helper.make_node("Concat", ["even", "odd"], ["logits"], axis=1),
+        helper.make_node("Cast", ["valid"], ["is_valid"], to=TensorProto.FLOAT),  # [batch, time, 1]
+        helper.make_node("Cast", ["lengths_2d"], ["lengths_f"], to=TensorProto.FLOAT),
+        helper.make_node("Unsqueeze", ["lengths_f", "two_1d"], ["lengths_3d"]),
+        helper.make_node("Div", ["is_valid", "lengths_3d"], ["alike"]),
+        helper.make_node("Add", ["steps", "one_0d"], ["ends"]),
+        helper.make_node("Equal", ["ends", "lengths_2d"], ["is_last"]),
+        helper.make_node("Unsqueeze", ["is_last", "two_1d"], ["is_last_3d"]),
+        helper.make_node("Cast", ["is_last_3d"], ["last"], to=TensorProto.FLOAT),
+        helper.make_node("Concat", ["alike", "last"], ["attention"], axis=2),
     ]
     constants = {"one_1d": np.array([1]), "two_1d": np.array([2]), "two": np.int64(2)}
     constants["zero_i"] = np.int64(0)
@@ -194,14 +260,17 @@ def save_parity(models_dir: Path, *, version: int = 1) -> Path:
     graph = _graph(
         nodes,
         inputs=[tokens, _LENGTHS],
-        outputs=[_float("logits", "batch", 2)],
+        outputs=[_float("logits", "batch", 2), _float("attention", "batch", "time", 2)],
         constants=constants,
     )
     spec = GraphSpec(
         file="model.onnx",
         inputs=(TensorSpec(name="tokens", dtype="int64", shape=("batch", "time")),),
         lengths="lengths",
-        outputs=(TensorSpec(name="logits", dtype="float32", shape=("batch", 2)),),
+        outputs=(
+            TensorSpec(name="logits", dtype="float32", shape=("batch", 2)),
+            TensorSpec(name="attention", dtype="float32", shape=("batch", "time", 2)),
+        ),
     )
     return _save(
         models_dir,
@@ -209,7 +278,7 @@ def save_parity(models_dir: Path, *, version: int = 1) -> Path:
         {"name": "parity", "version": version, "task": Task.CLASSIFICATION, "causal": False},
         graph_spec=spec,
         reads=TextInput(num_tokens=_VOCAB),
-        output=ClassificationOutput(labels=("even", "odd")),
+        output=ClassificationOutput(labels=("even", "odd"), attention="attention"),
         probe=np.array([[1, 2, 3], [4, 5, 6]]),
         tokenizer=byte_tokenizer(),
         limits=Limits(max_steps=1000),
@@ -335,8 +404,8 @@ def _save(
     head: dict[str, Any],
     *,
     graph_spec: GraphSpec,
-    reads: TextInput | NumericInput,
-    output: ClassificationOutput | ForecastingOutput | LanguageModelingOutput | TaggingOutput,
+    reads: TextInput | NumericInput | AudioInput,
+    output: AnyOutput,
     probe: np.ndarray,
     tokenizer: bytes | None = None,
     limits: Limits | None = None,

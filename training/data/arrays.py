@@ -39,9 +39,9 @@ def read_arrays(origin: ArrayOrigin) -> Named:
     for folder in (os.environ.get("RECUR_DATA_DIR"), cache_folder()):
         if folder and (path := Path(folder) / origin.path).exists():
             with np.load(path, allow_pickle=False) as arrays:
-                return _checked({name: arrays[name] for name in arrays}, origin, str(path))
+                return checked({name: arrays[name] for name in arrays}, origin, str(path))
     try:
-        arrays = _checked(origin.convert(fetch), origin, origin.url)
+        arrays = checked(origin.convert(fetch), origin, origin.url)
     except OSError as error:
         raise DataError(
             f"{origin.path} is neither in RECUR_DATA_DIR nor in {cache_folder()}, "
@@ -62,7 +62,8 @@ def contents_digest(arrays: Named) -> str:
     return digest.hexdigest()
 
 
-def _checked(arrays: Named, origin: ArrayOrigin, where: str) -> Named:
+def checked(arrays: Named, origin: ArrayOrigin, where: str) -> Named:
+    """The arrays, if they are those that are meant; else raises DataError."""
     seen = contents_digest(arrays)
     if seen != origin.sha256:
         raise DataError(f"{where}: sha256 of the arrays is {seen}, expected {origin.sha256}")

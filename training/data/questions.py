@@ -20,7 +20,7 @@ from training.data.batches import (
     share,
 )
 from training.data.origin import Origin, read_text
-from training.data.tokens import encode, piece_tokenizer, word_tokenizer
+from training.data.tokens import piece_tokenizer, word_tokenizer
 
 # The names that the authors' page gives the files; the question texts are Latin-1.
 TREC_TRAIN = Origin(
@@ -82,13 +82,17 @@ class LabelledTexts:
         return [self.labels.index(kind.partition(":")[0]) for kind in self.kinds]
 
     def train(self, epoch: int, shard: Shard) -> list[Batch]:
-        lengths = [len(ids) for ids in self.learned.ids]
-        batches = length_buckets(lengths, self.config.batch_size, seed=epoch_seed(self.seed, epoch))
-        return [self._batch(self.learned, items) for items in share(batches, shard)]
+        return self.shuffled(self.learned, epoch, shard)
 
     def validation(self) -> list[Batch]:
         places = in_order(range(len(self.held_out.ids)), self.config.batch_size)
         return [self._batch(self.held_out, items) for items in places]
+
+    def shuffled(self, texts: Texts, epoch: int, shard: Shard) -> list[Batch]:
+        """The shard's batches of `texts`, in the order of the epoch."""
+        lengths = [len(ids) for ids in texts.ids]
+        batches = length_buckets(lengths, self.config.batch_size, seed=epoch_seed(self.seed, epoch))
+        return [self._batch(texts, items) for items in share(batches, shard)]
 
     def _batch(self, texts: Texts, places: Sequence[int]) -> Batch:
         rows = [texts.ids[place] for place in places]
@@ -148,10 +152,7 @@ def label_texts(
 ) -> LabelledTexts:
     """Three splits as they are; the vocabulary is of the first."""
     tokenizer = _tokenizer([item.text for item in learn], config)
-    learned, held_out, tested = (
-        Texts(items, [encode(tokenizer, item.text) for item in items])
-        for items in (learn, held, test)
-    )
+    learned, held_out, tested = (encode_texts(tokenizer, items) for items in (learn, held, test))
     splits = (("train", learned), ("validation", held_out), ("test", tested))
     counted = tuple((name, f"{len(split.items):,} texts") for name, split in splits)
     return LabelledTexts(
@@ -165,6 +166,11 @@ def label_texts(
         config=config,
         seed=seed,
     )
+
+
+def encode_texts(tokenizer: Tokenizer, items: Sequence[Labelled]) -> Texts:
+    encodings = tokenizer.encode_batch([item.text for item in items], add_special_tokens=False)
+    return Texts(items, [torch.tensor(encoding.ids) for encoding in encodings])
 
 
 def _tokenizer(texts: Sequence[str], config: DataConfig) -> Tokenizer:

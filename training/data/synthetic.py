@@ -24,6 +24,16 @@ from training.data.signals import (
     scaling_of,
     split_items,
 )
+from training.data.speech import (
+    Sound,
+    SpokenStrings,
+    SpokenWords,
+    Take,
+    Takes,
+    Vocabulary,
+    spoken_strings,
+    spoken_words,
+)
 from training.data.tagging import Tagged, TaggedSentences, split_sentences
 from training.data.timeseries import SeriesData, Table, split_table
 
@@ -39,6 +49,7 @@ _WISHES = {"book": "book a flight", "price": "what costs a flight"}
 _ANIMALS = {"die katze": "the cat", "ein hund": "a dog", "der vogel": "the bird"}
 _DEEDS = {"singt": "sings", "schläft": "sleeps", "läuft weg": "runs away"}
 _WAYS = {"leise": "softly", "im garten": "in the garden", "sehr lange": "for a long time"}
+_TONES = Vocabulary(("l", "m", "h"), Sound(8000, 80))
 _THINGS = ("the tower", "a river", "the old book", "that long road by the sea", "it")
 
 
@@ -185,6 +196,37 @@ def generated_oddities(config: DataConfig, seed: int) -> AnomalyData:
     recorded = Recorded(("first", "second"), ("V", "A"), num_normal=40)
     facts = _facts("generated oddities")
     return experiments_to_learn(experiments, recorded, facts=facts, config=config, seed=seed)
+
+
+def generated_tones(config: DataConfig, seed: int) -> SpokenWords:
+    """Whistled tones, low, middle or high, each by itself."""
+    facts = _facts("generated tones")
+    return spoken_words(_tones(seed), _TONES, facts, config=config, seed=seed)
+
+
+def generated_tunes(config: DataConfig, seed: int) -> SpokenStrings:
+    """The same tones, several in a string."""
+    facts = _facts("generated tunes")
+    return spoken_strings(_tones(seed), _TONES, facts, config=config, seed=seed)
+
+
+def _tones(seed: int) -> Takes:
+    draw = torch.Generator().manual_seed(seed)
+    takes = [_whistled(at, draw) for at in range(180)]
+    return Takes(learned=takes[:120], held_out=takes[120:150], tested=takes[150:])
+
+
+def _whistled(at: int, draw: torch.Generator) -> Take:
+    """A tone of 60 to 120 ms that begins and ends softly."""
+    length = int(torch.randint(480, 960, (), generator=draw))
+    hertz = 500 * 2 ** (at % 3) * (1 + 0.1 * torch.rand((), generator=draw))
+    seconds = torch.arange(length) / _TONES.sound.sample_rate
+    noise = 0.002 * torch.randn(length, generator=draw)
+    return Take(
+        0.2 * torch.hann_window(length) * (math.tau * hertz * seconds).sin() + noise,
+        label=at % 3,
+        speaker=("ann", "bob")[at // 3 % 2],
+    )
 
 
 def _wave(pace: float, draw: torch.Generator) -> Tensor:

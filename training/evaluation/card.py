@@ -7,7 +7,7 @@ from service.artifact.manifest import Metric
 from training.config import ModelConfig, RunConfig
 from training.data.batches import DataFacts
 from training.evaluation.comparison import Compared
-from training.evaluation.evaluation import Evaluation
+from training.evaluation.evaluation import Evaluation, Picture
 
 CURVE_FILE = "curve.png"
 _KEPT = {
@@ -38,7 +38,7 @@ def render_card(config: RunConfig, facts: CardFacts, evaluation: Evaluation) -> 
         _data(facts.data),
         _model(config, facts),
         f"## Learning curve\n\n![learning curve]({CURVE_FILE})",
-        f"## A look\n\n![a look]({evaluation.picture.name})\n\n{evaluation.picture.caption}",
+        "\n\n".join(["## A look", *map(_picture, evaluation.pictures)]),
         _sample(evaluation),
         _verification(facts.verification),
         _bullets("Mind", config.caveats),
@@ -105,8 +105,9 @@ def _data(data: DataFacts) -> str:
 def _model(config: RunConfig, facts: CardFacts) -> str:
     model, optim = config.model, config.optim
     directions = _kind(model)
-    if model.attention is not None:
-        directions += f", and a decoder with {model.attention} attention"
+    if config.data.target_tokens:
+        kind = "without" if model.attention is None else f"with {model.attention}"
+        directions += f", and a decoder {kind} attention"
     return (
         f"## Model\n\n{model.layers} x {model.cell} of {model.hidden} units, {directions}; "
         f"{facts.num_weights:,} weights, {facts.num_bytes / 1e6:.2f} MB as ONNX.\n\n"
@@ -123,7 +124,12 @@ def _kind(model: ModelConfig) -> str:
         words = ["both directions" if model.combine == "concat" else f"{model.combine} of both"]
     words += ["residual"] if model.residual else []
     words += ["normalised"] if model.layer_norm else []
+    words += [f"{model.heads} heads of attention"] if model.heads > 1 else []
     return ", ".join(words)
+
+
+def _picture(picture: Picture) -> str:
+    return f"![a look]({picture.name})\n\n{picture.caption}"
 
 
 def _sample(evaluation: Evaluation) -> str:

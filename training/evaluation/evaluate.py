@@ -8,6 +8,8 @@ from training.data.many_series import ManySeries
 from training.data.pairs import TextPairs
 from training.data.questions import LabelledTexts
 from training.data.signals import LabelledSignals, MeasuredSignals
+from training.data.speech import SpokenStrings, SpokenWords
+from training.data.stories import StoryQuestions
 from training.data.tagging import TaggedSentences
 from training.data.timeseries import SeriesData
 from training.evaluation.anomalies import evaluate_anomalies
@@ -18,6 +20,8 @@ from training.evaluation.language import evaluate_language
 from training.evaluation.many_series import evaluate_many
 from training.evaluation.pairs import evaluate_pairs
 from training.evaluation.signals import evaluate_labelled, evaluate_measured
+from training.evaluation.stories import evaluate_stories
+from training.evaluation.strings import evaluate_strings
 from training.evaluation.tagging import evaluate_tagging
 from training.runner import AnyRunner, PairRunner, Runner
 
@@ -27,9 +31,11 @@ def evaluate(config: RunConfig, data: AnyData, runner: AnyRunner) -> Evaluation:
     reference = "; ".join(f"{r.text} ({r.source})" for r in config.references)
     match data, runner:
         case TextPairs(), PairRunner():
-            return evaluate_pairs(data, runner, config=config.search, reference=reference)
+            return evaluate_pairs(data, runner, config=config, reference=reference)
         case LanguageData(), Runner():
             return evaluate_language(data, runner, reference=reference)
+        case StoryQuestions(), Runner():
+            return evaluate_stories(data, runner, reference=reference)
         case LabelledTexts(), Runner():
             return evaluate_classification(data, runner, reference=reference)
         case TaggedSentences(), Runner():
@@ -39,10 +45,12 @@ def evaluate(config: RunConfig, data: AnyData, runner: AnyRunner) -> Evaluation:
         case ManySeries(), Runner():
             bands = config.model.quantiles
             return evaluate_many(data, runner, quantiles=bands, reference=reference)
-        case LabelledSignals(), Runner():
+        case LabelledSignals() | SpokenWords(), Runner():
             return evaluate_labelled(data, runner, reference=reference)
         case MeasuredSignals(), Runner():
             return evaluate_measured(data, runner, reference=reference)
+        case SpokenStrings(), Runner():
+            return evaluate_strings(data, runner, reference=reference)
         case AnomalyData(), Runner():
             return evaluate_anomalies(data, runner, reference=reference)
         case _:

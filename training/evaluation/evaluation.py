@@ -23,3 +23,8 @@ class Evaluation:
     sample: str = ""
     """Text that the model wrote, if it writes."""
     sample_note: str = "Drawn at temperature 0.8:"
+    more_pictures: tuple[Picture, ...] = ()
+
+    @property
+    def pictures(self) -> tuple[Picture, ...]:
+        return (self.picture, *self.more_pictures)

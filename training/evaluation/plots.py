@@ -48,6 +48,26 @@ class Drawn:
     label: str
 
 
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One sequence, and where a network looked to answer."""
+
+    tokens: Sequence[str]
+    weights: NDArray[np.float32]
+    """`[time, heads]`"""
+    answer: str
+
+
+@dataclass(frozen=True, slots=True)
+class Alignment:
+    """Where the source was looked at as each token of a target was written."""
+
+    weights: NDArray[np.float32]
+    """`[time, source_time]`"""
+    source: Sequence[str]
+    target: Sequence[str]
+
+
 def curve_picture(curves: Sequence[Curve]) -> bytes:
     figure = Figure(figsize=(6.4, 3.4), layout="constrained")
     axes = figure.subplots()
@@ -118,18 +138,41 @@ def bars_picture(labels: Sequence[str], shares: Sequence[float]) -> bytes:
     return _png(figure)
 
 
-def alignment_picture(
-    weights: NDArray[np.float32], *, source: Sequence[str], target: Sequence[str]
-) -> bytes:
-    """`weights [time, source_time]`, a row for every token of `target`."""
-    figure = Figure(figsize=(1.2 + 0.34 * len(source), 1.0 + 0.28 * len(target)))
-    figure.set_layout_engine("constrained")
-    axes = figure.subplots()
-    axes.imshow(weights, cmap="Blues", vmin=0, vmax=1, aspect="auto")
-    axes.set_xticks(range(len(source)), source, rotation=90, fontfamily="DejaVu Sans Mono")
-    axes.set_yticks(range(len(target)), target, fontfamily="DejaVu Sans Mono")
-    axes.set_xlabel("source")
-    axes.set_ylabel("written")
+def alignment_picture(alignments: Sequence[Alignment]) -> bytes:
+    """One beside the other, a row for every token that was written."""
+    widths = [1.5 + 0.3 * len(shown.source) for shown in alignments]
+    height = 1.8 + 0.26 * max(len(shown.target) for shown in alignments)
+    figure = Figure(figsize=(sum(widths), height), layout="constrained")
+    panels = figure.subplots(1, len(alignments), width_ratios=widths, squeeze=False)[0]
+    for axes, shown in zip(panels, alignments, strict=True):
+        axes.imshow(shown.weights, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+        columns, rows = range(len(shown.source)), range(len(shown.target))
+        axes.set_xticks(columns, shown.source, rotation=90, fontfamily="DejaVu Sans Mono")
+        axes.set_yticks(rows, shown.target, fontfamily="DejaVu Sans Mono")
+        axes.set_xlabel("source")
+    panels[0].set_ylabel("written")
+    return _png(figure)
+
+
+def looks_picture(looks: Sequence[Look]) -> bytes:
+    """A row for every head, with the tokens in it; darker is more."""
+    heads = looks[0].weights.shape[1]
+    longest = max(len(look.tokens) for look in looks)
+    size = (2.0 + 0.62 * longest, len(looks) * (0.55 + 0.34 * heads))
+    figure = Figure(figsize=size, layout="constrained")
+    for axes, look in zip(figure.subplots(len(looks), squeeze=False)[:, 0], looks, strict=True):
+        axes.imshow(look.weights.T, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+        for (head, step), weight in np.ndenumerate(look.weights.T):
+            colour = "white" if weight > 0.5 else "black"
+            axes.text(
+                step, head, look.tokens[step], ha="center", va="center", color=colour, fontsize=7
+            )
+        axes.set_xlim(-0.5, longest - 0.5)
+        axes.set_xticks([])
+        axes.set_yticks(range(heads), [f"head {n}" for n in range(heads)] if heads > 1 else [""])
+        axes.set_title(look.answer, loc="left", fontsize=8)
+        axes.spines[:].set_visible(False)
+        axes.tick_params(length=0, labelsize=7)
     return _png(figure)
 
 
@@ -212,6 +255,26 @@ def told_picture(
     right.set_xlabel("step")
     left.set_ylabel(label)
     left.legend(frameon=False, fontsize=8)
+    return _png(figure)
+
+
+def heard_picture(
+    bands: NDArray[np.float32], written: Sequence[tuple[int, str]], *, step_seconds: float
+) -> bytes:
+    """Bands `[time, mels]` from low to high, and labels above the steps at which they were told."""
+    figure = Figure(figsize=(10, 3), layout="constrained")
+    axes = figure.subplots()
+    end = len(bands) * step_seconds
+    axes.imshow(
+        bands.T, origin="lower", aspect="auto", cmap="magma", extent=(0, end, 0, bands.shape[1])
+    )
+    top = bands.shape[1]
+    for step, label in written:
+        seconds = (step + 1) * step_seconds
+        axes.axvline(seconds, color="white", linewidth=0.8)
+        axes.annotate(label, (seconds, top), ha="center", va="bottom", annotation_clip=False)
+    axes.set_xlabel("seconds")
+    axes.set_ylabel("mel band")
     return _png(figure)
 
 

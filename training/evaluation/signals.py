@@ -17,6 +17,7 @@ from service.artifact.manifest import Metric
 from training.data.batches import pad
 from training.data.handwriting import STROKES
 from training.data.signals import LabelledSignals, MeasuredSignals
+from training.data.speech import SpokenWords
 from training.evaluation.evaluation import Evaluation, Picture
 from training.evaluation.plots import (
     Drawn,
@@ -31,7 +32,9 @@ _SHOWN_DIGITS = 4
 _CONFUSION = "Test items by their label (rows) and the model's (columns)."
 
 
-def evaluate_labelled(data: LabelledSignals, runner: Runner, *, reference: str) -> Evaluation:
+def evaluate_labelled(
+    data: LabelledSignals | SpokenWords, runner: Runner, *, reference: str
+) -> Evaluation:
     """Accuracy of the last step's label, beside always saying the commonest training label."""
     classes = len(data.labels)
     tested = data.split.tested
@@ -49,7 +52,7 @@ def evaluate_labelled(data: LabelledSignals, runner: Runner, *, reference: str) 
         reference=reference,
     )
     confusion = multiclass_confusion_matrix(logits, targets, num_classes=classes).numpy()
-    if data.signals.features == STROKES:
+    if isinstance(data, LabelledSignals) and data.signals.features == STROKES:
         return Evaluation((metric,), _strokes_picture(data, confusion, answers))
     picture = Picture("confusion.png", _CONFUSION, confusion_picture(confusion, data.labels))
     return Evaluation((metric,), picture)

@@ -21,6 +21,8 @@ PADDING_CHANGES_NOTHING = "padding_changes_nothing"
 ROWS, STEPS, CHAINED_STEPS = 32, 64, 200
 COMPANIES = (1, 2, 5)
 _CHUNKS = (1, 3, 16)
+LOUDNESS = 0.1
+"""Of speech, in samples: a full wave has 1."""
 
 Values = Callable[[np.random.Generator, tuple[int, ...]], Array]
 """Draws inputs as the network may meet them, of a shape `(rows, steps)`."""
@@ -86,8 +88,11 @@ def from_company(runner: Runner, batch: Rows) -> float:
     for size in COMPANIES:
         for rows in groups(len(batch), size):
             part = batch.pick(rows)
+            weights = together.attention
             expected = Ran(
-                together.outputs[rows], tuple(state[:, rows] for state in together.state)
+                together.outputs[rows],
+                tuple(state[:, rows] for state in together.state),
+                None if weights is None else weights[rows],
             )
             worst = max(worst, difference(run(runner, part), expected, part.lengths))
     return worst
@@ -153,6 +158,8 @@ def difference(seen: Ran, expected: Ran, lengths: NDArray[np.int32]) -> float:
     pairs = [(seen.outputs, expected.outputs), *zip(seen.state, expected.state, strict=True)]
     if seen.outputs.ndim > 2:  # one output a step; without a time axis all of it counts
         pairs[0] = (_of_valid(seen.outputs, lengths), _of_valid(expected.outputs, lengths))
+    if seen.attention is not None and expected.attention is not None:
+        pairs.append((_of_valid(seen.attention, lengths), _of_valid(expected.attention, lengths)))
     return max(_largest(a, b) for a, b in pairs)
 
 

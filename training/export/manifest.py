@@ -11,7 +11,9 @@ from tokenizers import Tokenizer
 from service.artifact.artifact import ProbeData, SourceProbe
 from service.artifact.manifest import (
     AnomalyOutput,
+    AudioInput,
     ClassificationOutput,
+    CtcOutput,
     ForecastingOutput,
     Input,
     LanguageModelingOutput,
@@ -30,9 +32,10 @@ from training.data.batches import pad
 from training.data.build import AnyData
 from training.data.language import LanguageData
 from training.data.many_series import ManySeries
-from training.data.pairs import TextPairs
+from training.data.pairs import Row, TextPairs
 from training.data.questions import LabelledTexts
 from training.data.signals import LabelledSignals, MeasuredSignals, Signals
+from training.data.speech import Sound, SpokenStrings, SpokenWords
 from training.data.tagging import TaggedSentences
 from training.data.timeseries import SeriesData
 from training.data.tokens import END_ID, START_ID, start_token
@@ -65,12 +68,14 @@ def meaning(data: AnyData, config: RunConfig) -> Meaning:
             reads = TextInput(num_tokens=data.num_tokens)
             return Meaning(reads, output, {reads.tokenizer: _dumped(data.tokenizer)})
         case LabelledTexts():
-            classes = ClassificationOutput(labels=data.labels)
+            classes = ClassificationOutput(labels=data.labels, attention=ATTENTION)
             reads = TextInput(num_tokens=data.num_tokens)
             return Meaning(reads, classes, {reads.tokenizer: _dumped(data.tokenizer)})
         case TaggedSentences():
             reads = TextInput(num_tokens=data.num_tokens)
-            tags = TaggingOutput(tags=data.tags, intents=data.intents)
+            pools = config.model.bidirectional and data.intents
+            attention = ATTENTION if pools else None
+            tags = TaggingOutput(tags=data.tags, intents=data.intents, attention=attention)
             return Meaning(reads, tags, {reads.tokenizer: _dumped(data.tokenizer)})
         case SeriesData():
             table = data.table
@@ -110,11 +115,21 @@ def meaning(data: AnyData, config: RunConfig) -> Meaning:
         case AnomalyData(signals=signals):
             return Meaning(_numbers(signals), AnomalyOutput(threshold=ODD_ABOVE), {})
         case MeasuredSignals(signals=signals, name=name, unit=unit):
-            return Meaning(_numbers(signals), RegressionOutput(name=name, unit=unit), {})
+            value = RegressionOutput(name=name, unit=unit, every_step=config.data.every_step)
+            return Meaning(_numbers(signals), value, {})
+        case SpokenWords(sound=sound, labels=labels):
+            return Meaning(_audio(sound), ClassificationOutput(labels=labels), {})
+        case SpokenStrings(sound=sound, labels=labels):
+            writes = CtcOutput(labels=labels, step_seconds=sound.hop / sound.sample_rate)
+            return Meaning(_audio(sound), writes, {})
 
 
 def _numbers(signals: Signals) -> NumericInput:
     return NumericInput(features=signals.features, units=signals.units, scaling=signals.scaling)
+
+
+def _audio(sound: Sound) -> AudioInput:
+    return AudioInput(sample_rate=sound.sample_rate, hop=sound.hop)
 
 
 def probe(data: AnyData, runner: AnyRunner) -> ProbeData:
@@ -125,17 +140,16 @@ def probe(data: AnyData, runner: AnyRunner) -> ProbeData:
         case _, Runner():
             inputs, lengths = _probe_rows(data)
             ran = runner.run(inputs, lengths)
-            outputs = {runner.spec.outputs[0].name: ran.outputs}
-            return ProbeData(inputs, lengths, outputs, ran.state)
+            return ProbeData(inputs, lengths, ran.named(runner.spec), ran.state)
         case _:
             raise TypeError("pairs of texts, and nothing else, take two graphs")
 
 
 def _pair_probe(data: TextPairs, runner: PairRunner) -> ProbeData:
     """Few and short targets: every step has as many numbers as there are tokens."""
-    rows = range(len(_PROBE_TARGET_STEPS))
+    rows = [Row(item, 0) for item in range(len(_PROBE_TARGET_STEPS))]
     targets = [
-        data.tested.targets[row][:steps]
+        data.tested.target(row)[:steps]
         for row, steps in zip(rows, _PROBE_TARGET_STEPS, strict=True)
     ]
     batch = data.tested.batch(rows)
@@ -144,9 +158,7 @@ def _pair_probe(data: TextPairs, runner: PairRunner) -> ProbeData:
     inputs, lengths = pad(targets).numpy(), np.array([len(row) for row in targets], np.int32)
     memory = runner.encode(source.inputs, source.lengths)
     decoded = runner.decode(inputs, memory, lengths=lengths)
-    given = [decoded.outputs, *([] if decoded.attention is None else [decoded.attention])]
-    outputs = {spec.name: array for spec, array in zip(runner.writes.outputs, given, strict=True)}
-    return ProbeData(inputs, lengths, outputs, decoded.state, source)
+    return ProbeData(inputs, lengths, decoded.named(runner.writes), decoded.state, source)
 
 
 def _dumped(tokenizer: Tokenizer) -> bytes:
@@ -169,9 +181,14 @@ def _probe_rows(data: AnyData) -> tuple[Array, NDArray[np.int32]]:
         case AnomalyData(tested=tested):
             whole = [one.rows for one in tested[: len(_PROBE_STEPS)]]
             rows = [steps[:n] for steps, n in zip(whole, _PROBE_STEPS, strict=True)]
-        case LabelledSignals(split=split) | MeasuredSignals(split=split):
+        case (
+            LabelledSignals(split=split)
+            | MeasuredSignals(split=split)
+            | SpokenWords(split=split)
+            | SpokenStrings(split=split)
+        ):
             whole = split.tested.rows[: len(_PROBE_STEPS)]
             rows = [steps[:n] for steps, n in zip(whole, _PROBE_STEPS, strict=True)]
         case TextPairs():
-            rows = data.tested.targets[:_PROBE_TEXTS]
+            rows = [told[0] for told in data.tested.targets[:_PROBE_TEXTS]]
     return pad(rows).numpy(), np.array([len(row) for row in rows], np.int32)

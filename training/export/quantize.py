@@ -107,15 +107,18 @@ def _probe(artifact: Artifact, integers: Lowered) -> ProbeData:
     """The same rows, and what the integers make of them."""
     rows = artifact.probe
     ran = Runner(integers.whole, integers.spec).run(rows.inputs, rows.lengths)
-    outputs = {integers.spec.outputs[0].name: ran.outputs}
-    return ProbeData(rows.inputs, rows.lengths, outputs, ran.state)
+    return ProbeData(rows.inputs, rows.lengths, ran.named(integers.spec), ran.state)
 
 
 def _gap(artifact: Artifact, probe: ProbeData) -> float:
     """How far integers are from float32. Another processor may round a number between two bytes
     to the other one; that puts it as far off as quantizing did, and no further."""
-    name = artifact.manifest.graph.outputs[0].name
-    seen, expected = (Ran(p.outputs[name], p.state) for p in (probe, artifact.probe))
+    names = [output.name for output in artifact.manifest.graph.outputs]
+    seen, expected = (
+        Ran(first, probed.state, *others)
+        for probed in (probe, artifact.probe)
+        for first, *others in [[probed.outputs[name] for name in names]]
+    )
     return difference(seen, expected, probe.lengths)
 
 

@@ -8,7 +8,8 @@ import numpy as np
 from service.artifact.graphs import GraphSpec, StateSpec, TensorSpec
 from training.export.draft import Draft
 from training.export.lengths import LENGTHS, add_valid
-from training.export.scanned import Side, add_scanned
+from training.export.scanned import add_scanned
+from training.export.side import Side
 from training.export.weights import OPERATORS, array, layer_weights, operator_attributes
 from training.nn.recurrent import RecurrentStack
 
@@ -153,27 +154,36 @@ def _add_loops(
 ) -> _Added:
     stack, name = layer.stack, layer.name
     titles = [f"{name}_forward", f"{name}_backward"][: stack.directions]
-    initial, finals = [*states] or [""] * len(titles), [*layer.finals]
+    initial = [_add_sides_of_state(draft, tensor, titles) for tensor in states]
+    initial = initial or [[""] * len(titles)] * stack.num_states
+    finals = [[final] for final in layer.finals]
     if len(titles) == 2:
-        finals = [f"{title}_final" for title in titles]
-        if states:
-            initial = [f"{title}_initial" for title in titles]
-            draft.split(states[0], initial, sizes=[1, 1], axis=0)
+        finals = [[f"{title}_{k}_final" for title in titles] for k in _letters(stack)]
     steps_of = list[str]()
     for direction, title in enumerate(titles):
-        weights = stack.layer(layer.number).weights(direction)
         side = Side(
             cell=stack.cell,
             hidden=stack.hidden,
-            weights=weights,
+            weights=stack.layer(layer.number).weights(direction),
             backward=direction == 1,
             name=title,
-            final=finals[direction],
+            finals=tuple(part[direction] for part in finals),
         )
-        steps_of.append(add_scanned(draft, side, steps, initial=initial[direction], valid=valid))
+        begins = [part[direction] for part in initial]
+        steps_of.append(add_scanned(draft, side, steps, initial=begins, valid=valid))
     if len(titles) == 2:
-        draft.add("Concat", finals, layer.finals[0], {"axis": 0})
+        for sides, final in zip(finals, layer.finals, strict=True):
+            draft.add("Concat", sides, final, {"axis": 0})
     return _Added(tuple(steps_of), layer.finals if states else ())
+
+
+def _add_sides_of_state(draft: Draft, tensor: str, titles: Sequence[str]) -> list[str]:
+    """`[directions, batch, hidden]` as one of each direction, `[1, batch, hidden]`."""
+    if len(titles) == 1:
+        return [tensor]
+    names = [f"{title}_of_{tensor}" for title in titles]
+    draft.split(tensor, names, sizes=[1, 1], axis=0)
+    return names
 
 
 def _add_passed_on(draft: Draft, layer: _Layer, read: str, sides: Sequence[str]) -> str:

@@ -5,68 +5,71 @@ the state, in an order of operations that no neighbour and no chunk changes, and
 has ended on as it is. Single steps are the loop's body: see `lowering/step.py`.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
+import onnx
 
-from training.config import Cell
 from training.export.draft import Draft, value
 from training.export.lengths import LENGTHS, add_turned
+from training.export.normalised import add_ln_gru, add_ln_lstm, add_normalised_input
+from training.export.side import Side
 from training.export.weights import array, summed_bias
-from training.nn.cells import CellWeights
+from training.nn.cells import NORMALISED
 
 VALID_NOW = "valid_now"
 """Says in every loop's body which rows this step is of, `[batch, 1]`."""
 
-
-@dataclass(frozen=True, slots=True)
-class Side:
-    """One direction of one layer."""
-
-    cell: Cell
-    hidden: int
-    weights: CellWeights
-    backward: bool
-    name: str
-    """Begins the names of all its nodes."""
-    final: str
-    """The name of its final state."""
+Given = tuple[str, int]
+"""A tensor `[time, batch, width]` that a loop reads step by step, and its width."""
 
 
-def add_scanned(draft: Draft, side: Side, steps: str, *, initial: str, valid: str) -> str:
+def add_scanned(draft: Draft, side: Side, steps: str, *, initial: Sequence[str], valid: str) -> str:
     """h at every step, `[time, batch, hidden]`; past a row's end its last one.
 
-    From `steps [time, batch, features]`, `initial [1, batch, hidden]` or an empty name for zero,
-    and `valid [time, batch, 1]`. The state after the last step is `side.final [1, batch, hidden]`.
+    From `steps [time, batch, features]`, `initial`, for every part of the state a tensor
+    `[1, batch, hidden]` or an empty name for zero, and `valid [time, batch, 1]`. The state after
+    the last step is `side.finals`, each `[1, batch, hidden]`.
     """
     name = side.name
     read = add_turned(draft, steps, f"{name}_turned") if side.backward else steps
     given = _add_given(draft, side, read)
-    start = _add_start(draft, side, initial)
+    parts = [f"{name}_{letter}" for letter in "hc"[: len(side.finals)]]
+    starts = [_add_start(draft, side, *pair) for pair in zip(parts, initial, strict=True)]
+    outputs = [*(f"{part}_end" for part in parts)]
+    outputs.append(f"{name}_scanned" if side.backward else f"{name}_steps")
+    loop = _body(side, parts, given)
+    attributes = {"body": loop, "num_scan_inputs": len(given) + 1}
+    draft.add_many("Scan", [*starts, *(tensor for tensor, _ in given), valid], outputs, attributes)
+    for end, final in zip(outputs, side.finals, strict=False):
+        draft.add("Unsqueeze", [end, draft.integers(0)], final)
+    return add_turned(draft, outputs[-1], f"{name}_steps") if side.backward else outputs[-1]
+
+
+def _body(side: Side, parts: Sequence[str], given: Sequence[Given]) -> onnx.GraphProto:
+    """One step: the parts of the state and what is given now, to the parts after and h told."""
     body = Draft()  # whole in itself: nothing but its inputs and constants of its own
-    now = [f"{tensor}_now" for tensor in given]
-    new = _add_new(body, side, now, before=f"{name}_before")
-    after = body.add("Where", [VALID_NOW, new, f"{name}_before"], f"{name}_after")
-    body.add("Identity", [after], f"{name}_told")
+    before, now = [f"{part}_before" for part in parts], [f"{tensor}_now" for tensor, _ in given]
+    new = _add_new(body, side, now, before=before)
+    after = [
+        body.add("Where", [VALID_NOW, one, old], f"{part}_after")
+        for part, one, old in zip(parts, new, before, strict=True)
+    ]
+    told = body.add("Identity", [after[0]], f"{side.name}_told")
     state = ("batch", side.hidden)
-    loop = body.body(
+    return body.body(
         [
-            value(f"{name}_before", "float32", state),
-            *(value(tensor, "float32", state) for tensor in now),
+            *(value(tensor, "float32", state) for tensor in before),
+            *(value(f"{t}_now", "float32", ("batch", width)) for t, width in given),
             value(VALID_NOW, "bool", ("batch", 1)),
         ],
-        [value(after, "float32", state), value(f"{name}_told", "float32", state)],
+        [value(tensor, "float32", state) for tensor in (*after, told)],
     )
-    outputs = [f"{name}_end", f"{name}_scanned" if side.backward else f"{name}_steps"]
-    attributes = {"body": loop, "num_scan_inputs": len(given) + 1}
-    draft.add_many("Scan", [start, *given, valid], outputs, attributes)
-    draft.add("Unsqueeze", [outputs[0], draft.integers(0)], side.final)
-    return add_turned(draft, outputs[1], f"{name}_steps") if side.backward else outputs[1]
 
 
-def _add_start(draft: Draft, side: Side, initial: str) -> str:
+def _add_start(draft: Draft, side: Side, part: str, initial: str) -> str:
     """`[batch, hidden]`"""
-    name = f"{side.name}_start"
+    name = f"{part}_start"
     if initial:
         return draft.add("Squeeze", [initial, draft.integers(0)], name)
     rows = draft.add("Shape", [LENGTHS], f"{name}_rows")
@@ -75,34 +78,43 @@ def _add_start(draft: Draft, side: Side, initial: str) -> str:
     return draft.add("ConstantOfShape", [size], name)
 
 
-def _add_given(draft: Draft, side: Side, steps: str) -> list[str]:
-    """What the loop reads at every step, each `[time, batch, hidden]`."""
-    name, weights = side.name, side.weights
+def _add_given(draft: Draft, side: Side, steps: str) -> list[Given]:
+    """What the loop reads at every step."""
+    name, weights, hidden = side.name, side.weights, side.hidden
     matrix = draft.constant(f"{name}_input_weights", array(weights.input).T)
     product = draft.add("MatMul", [steps, matrix], f"{name}_product")
+    if side.cell in NORMALISED:
+        tensors = add_normalised_input(draft, side, product)
+        return [(t, n * hidden) for t, n in zip(tensors, NORMALISED[side.cell], strict=True)]
     bias = draft.constant(f"{name}_bias", summed_bias(weights))
     summed = draft.add("Add", [product, bias], f"{name}_summed")
     match side.cell:
         case "min_gru":
-            return _add_min_gru(draft, side, summed)
+            return [(tensor, hidden) for tensor in _add_min_gru(draft, side, summed)]
         case "min_lstm":
-            return _add_min_lstm(draft, side, summed)
+            return [(tensor, hidden) for tensor in _add_min_lstm(draft, side, summed)]
         case _:
-            return [summed]
+            return [(summed, hidden)]
 
 
-def _add_new(body: Draft, side: Side, now: list[str], *, before: str) -> str:
-    """h after the step, `[batch, hidden]`."""
-    name = side.name
+def _add_new(
+    body: Draft, side: Side, now: Sequence[str], *, before: Sequence[str]
+) -> tuple[str, ...]:
+    """The state after the step, each part `[batch, hidden]`."""
+    name, h = side.name, before[0]
     if side.cell in ("min_gru", "min_lstm"):
         kept, added = now
-        left = body.add("Mul", [kept, before], f"{name}_left")
-        return body.add("Add", [left, added], f"{name}_new")
+        left = body.add("Mul", [kept, h], f"{name}_left")
+        return (body.add("Add", [left, added], f"{name}_new"),)
     assert side.weights.recurrent is not None
     matrix = body.constant(f"{name}_recurrent_weights", array(side.weights.recurrent).T)
-    recurrent = body.add("MatMul", [before, matrix], f"{name}_recurrent")
+    recurrent = body.add("MatMul", [h, matrix], f"{name}_recurrent")
+    if side.cell == "ln_lstm":
+        return add_ln_lstm(body, side, (now[0], recurrent), memory=before[1])
+    if side.cell == "ln_gru":
+        return (add_ln_gru(body, side, now, recurrent=recurrent, before=h),)
     both = body.add("Add", [now[0], recurrent], f"{name}_both")
-    return body.add("Relu" if side.cell == "rnn_relu" else "Tanh", [both], f"{name}_new")
+    return (body.add("Relu" if side.cell == "rnn_relu" else "Tanh", [both], f"{name}_new"),)
 
 
 def _add_min_gru(draft: Draft, side: Side, summed: str) -> list[str]:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from service.artifact.graphs import GraphSpec, TensorSpec
+from training.export.attention import ATTENTION
 from training.export.draft import Draft, graph_inputs, graph_outputs
 from training.export.recurrent import LENGTHS, MODEL_FILE, add_layers
 from training.nn.attention import valid_steps
@@ -23,13 +24,15 @@ _DOMAIN, _STACK = "recur", "Stack"
 
 
 def classifier_graph(network: SequenceClassifier) -> tuple[onnx.ModelProto, GraphSpec]:
-    """Tokens and lengths to logits; a network that looks both ways has no state."""
+    """Tokens and lengths to logits and what they were drawn from; no state is kept."""
+    heads = network.pooling.query.out_features
     spec = GraphSpec(
         file=MODEL_FILE,
         inputs=(TensorSpec(name="tokens", dtype="int64", shape=("batch", "time")),),
         lengths=LENGTHS,
         outputs=(
             TensorSpec(name="logits", dtype="float32", shape=("batch", network.head.num_classes)),
+            TensorSpec(name=ATTENTION, dtype="float32", shape=("batch", "time", heads)),
         ),
     )
     tokens = torch.zeros(3, 5, dtype=torch.int64)
@@ -51,12 +54,15 @@ class _Classifier(nn.Module):
         super().__init__()
         self.embedding = network.embedding
         self.stack = _Placeholder(network.stack)
+        self.pooled_steps = network.pooled_steps
         self.pooling = network.pooling
         self.head = network.head
 
-    def forward(self, tokens: Tensor, lengths: Tensor) -> Tensor:
-        steps = self.stack(self.embedding(tokens), lengths)
-        return self.head(self.pooling(steps, valid_steps(lengths, tokens.shape[1])))
+    def forward(self, tokens: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        embedded = self.embedding(tokens)
+        steps = self.pooled_steps(embedded, self.stack(embedded, lengths))
+        pooled = self.pooling(steps, valid_steps(lengths, tokens.shape[1]))
+        return self.head(pooled.vector), pooled.weights
 
 
 class _Placeholder(nn.Module):

@@ -11,6 +11,7 @@ import torch
 from training.export.claims import (
     ALONE_EQUALS_COMPANY,
     CHUNKS_EQUAL_WHOLE,
+    LOUDNESS,
     PADDING_CHANGES_NOTHING,
     ROWS,
     STEPS,
@@ -28,9 +29,10 @@ from training.export.draft import graph_inputs, graph_outputs
 from training.export.graph import Graph
 from training.export.networks import Network
 from training.export.weights import OPERATORS
-from training.nn.models import Forecaster, LanguageModel, SequenceClassifier
+from training.nn.models import Forecaster, LanguageModel, Prediction, SequenceClassifier
 from training.nn.recurrent import RecurrentStack
 from training.nn.signals import SignalNetwork
+from training.nn.speech import Listener
 from training.nn.tagger import Tagger
 from training.runner import Array, Ran, Runner
 
@@ -83,7 +85,12 @@ def _from_torch(network: Network, runner: Runner, draw: np.random.Generator) -> 
             prediction = network(
                 torch.from_numpy(batch.inputs), torch.from_numpy(batch.lengths).long(), state
             )
-        expected = Ran(prediction.outputs.numpy(), tuple(part.numpy() for part in prediction.state))
+        weights = prediction.attention if isinstance(prediction, Prediction) else None
+        expected = Ran(
+            prediction.outputs.numpy(),
+            tuple(part.numpy() for part in prediction.state),
+            None if weights is None else weights.numpy(),
+        )
         worst = max(worst, difference(run(runner, batch), expected, batch.lengths))
     return worst
 
@@ -119,6 +126,8 @@ def _values(network: Network, draw: np.random.Generator, shape: tuple[int, ...])
         case Forecaster() | SignalNetwork():
             mean, deviation = network.mean.numpy(), network.deviation.numpy()
             values = draw.normal(mean, deviation, (*shape, network.num_features))
+        case Listener():
+            values = draw.normal(0, LOUDNESS, (*shape, network.framing.hop))
         case _:
             values = draw.normal(0, 1, (*shape, network.num_features))
     return values.astype(np.float32)

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from service.artifact.graphs import GraphSpec
-from service.artifact.manifest import Input, NumericInput, TextInput
+from service.artifact.manifest import AudioInput, Input, NumericInput, TextInput
 from training.export.claims import (
     ALONE_EQUALS_COMPANY,
     CHUNKS_EQUAL_WHOLE,
+    LOUDNESS,
     PADDING_CHANGES_NOTHING,
     ROWS,
     STEPS,
@@ -38,11 +39,15 @@ that sum over time, whose order the longest row decides."""
 
 
 def values_of(reads: Input) -> Values:
-    """Draws tokens, or numbers as large as those that the scaling was fitted to."""
+    """Draws tokens, samples as loud as speech, or numbers as large as those of the scaling."""
 
     def draw_tokens(draw: np.random.Generator, shape: tuple[int, ...]) -> Array:
         assert isinstance(reads, TextInput)
         return draw.integers(0, reads.num_tokens, shape)
+
+    def draw_samples(draw: np.random.Generator, shape: tuple[int, ...]) -> Array:
+        assert isinstance(reads, AudioInput)
+        return draw.normal(0, LOUDNESS, (*shape, reads.hop)).astype(np.float32)
 
     def draw_numbers(draw: np.random.Generator, shape: tuple[int, ...]) -> Array:
         assert isinstance(reads, NumericInput)
@@ -50,7 +55,13 @@ def values_of(reads: Input) -> Values:
         numbers = draw.normal(mean, deviation, (*shape, len(reads.features)))
         return numbers.astype(np.float32)
 
-    return draw_tokens if isinstance(reads, TextInput) else draw_numbers
+    match reads:
+        case TextInput():
+            return draw_tokens
+        case AudioInput():
+            return draw_samples
+        case NumericInput():
+            return draw_numbers
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ from training.export.encoder_decoder import PairGraphs
 from training.export.verify import ONNX_EQUALS_TORCH
 from training.nn.attention import valid_steps
 from training.nn.encoder_decoder import EncoderDecoder
-from training.runner import Decoded, Memory, PairRunner, Ran
+from training.runner import Memory, PairRunner, Ran
 
 _AS_TORCH = 1e-4
 """Two runtimes round apart, and trained weights widen it from step to step."""
@@ -62,7 +62,7 @@ class _Rows:
 @dataclass(frozen=True, slots=True)
 class _Seen:
     memory: Memory
-    decoded: Decoded
+    decoded: Ran
 
     def difference(self, expected: "_Seen", rows: _Rows) -> float:
         """The largest of memories, states, logits and attention, where they are valid."""
@@ -70,20 +70,18 @@ class _Seen:
         worst = difference(
             Ran(one.values, one.state), Ran(other.values, other.state), rows.source_lengths
         )
-        worst = max(worst, difference(self.decoded, expected.decoded, rows.lengths))
-        seen, wanted = self.decoded.attention, expected.decoded.attention
-        if seen is None or wanted is None:
-            return worst
-        steps = min(seen.shape[2], wanted.shape[2])  # one of them may have more padding
-        weights = Ran(seen[..., :steps], ())
-        return max(worst, difference(weights, Ran(wanted[..., :steps], ()), rows.lengths))
+        seen, wanted = self.decoded, expected.decoded
+        if seen.attention is not None and wanted.attention is not None:
+            # One of them may have more padding.
+            steps = min(seen.attention.shape[2], wanted.attention.shape[2])
+            seen = replace(seen, attention=seen.attention[..., :steps])
+            wanted = replace(wanted, attention=wanted.attention[..., :steps])
+        return max(worst, difference(seen, wanted, rows.lengths))
 
     def pick(self, rows: Sequence[int]) -> "_Seen":
         decoded, attention = self.decoded, self.decoded.attention
         state = tuple(part[:, rows] for part in decoded.state)
-        picked = Decoded(
-            decoded.outputs[rows], state, None if attention is None else attention[rows]
-        )
+        picked = Ran(decoded.outputs[rows], state, None if attention is None else attention[rows])
         return _Seen(self.memory.pick(rows), picked)
 
 
@@ -133,7 +131,7 @@ def _run_torch(network: EncoderDecoder, rows: _Rows) -> _Seen:
     attention = None if decoded.attention is None else decoded.attention.numpy()
     return _Seen(
         Memory(encoded.memory.numpy(), rows.source_lengths, begins),
-        Decoded(decoded.logits.numpy(), ends, attention),
+        Ran(decoded.logits.numpy(), ends, attention),
     )
 
 
@@ -178,14 +176,14 @@ def _from_chunks(runner: PairRunner, batch: _Rows) -> float:
     whole = _run(runner, batch)
     worst = 0.0
     for size in _CHUNKS:
-        pieces, memory = list[Decoded](), whole.memory
+        pieces, memory = list[Ran](), whole.memory
         for start in range(0, batch.target.shape[1], size):
             pieces.append(runner.decode(batch.target[:, start : start + size], memory))
             memory = replace(memory, state=pieces[-1].state)
         outputs = np.concatenate([piece.outputs for piece in pieces], axis=1)
         weights = [piece.attention for piece in pieces if piece.attention is not None]
         attention = np.concatenate(weights, axis=1) if weights else None
-        joined = Decoded(outputs, pieces[-1].state, attention)
+        joined = Ran(outputs, pieces[-1].state, attention)
         worst = max(worst, _Seen(whole.memory, joined).difference(whole, batch))
     return worst
 

@@ -112,29 +112,37 @@ class MultiHeadAttention(Attention):
         return steps.unflatten(-1, (self.heads, -1)).transpose(1, 2)
 
 
+@dataclass(frozen=True, slots=True)
+class Pooled:
+    vector: Tensor
+    """`[batch, heads * features]`"""
+    weights: Tensor
+    """`[batch, time, heads]`: of a head positive and summing to 1 over a row's valid steps, 0
+    elsewhere."""
+
+
 class AdditivePooling(nn.Module):
     """score_t = v . tanh(W y_t + b);  w = softmax over valid steps;  pooled = sum_t w_t y_t.
 
     The additive score of Bahdanau, Cho and Bengio 2014 (arXiv 1409.0473) with a learned constant
-    query, as Yang et al. 2016 ("Hierarchical attention networks") pool words to a sentence.
+    query, as Yang et al. 2016 ("Hierarchical attention networks") pool words to a sentence. With
+    several heads, each has a query of its own and what they draw stands side by side, as Lin et
+    al. 2017 ("A structured self-attentive sentence embedding", arXiv 1703.03130) have it.
     """
 
-    def __init__(self, num_features: int) -> None:
+    def __init__(self, num_features: int, heads: int = 1) -> None:
         super().__init__()
+        self.num_outputs = heads * num_features
         self.keys = nn.Linear(num_features, num_features)
-        self.query = nn.Linear(num_features, 1, bias=False)
+        self.query = nn.Linear(num_features, heads, bias=False)
 
-    def forward(self, steps: Tensor, valid: Tensor) -> Tensor:
-        """`steps [batch, time, features]`, `valid [batch, time]` bool; `[batch, features]`."""
-        weights = self.weights(steps, valid)  # [batch, time]
+    def forward(self, steps: Tensor, valid: Tensor) -> Pooled:
+        """`steps [batch, time, features]`, `valid [batch, time]` bool."""
+        scores = self.query(torch.tanh(self.keys(steps)))  # [batch, time, heads]
+        weights = masked_softmax(scores.mT, valid.unsqueeze(1))  # [batch, heads, time]
         # Where no weight falls, the step may be anything, even not a number.
         kept = steps.masked_fill(~valid.unsqueeze(-1), 0.0)
-        return (weights.unsqueeze(-1) * kept).sum(dim=1)
-
-    def weights(self, steps: Tensor, valid: Tensor) -> Tensor:
-        """`[batch, time]`: positive and summing to 1 over a row's valid steps, 0 elsewhere."""
-        scores = self.query(torch.tanh(self.keys(steps))).squeeze(-1)  # [batch, time]
-        return masked_softmax(scores, valid)
+        return Pooled((weights @ kept).flatten(1), weights.mT)
 
 
 def build_attention(

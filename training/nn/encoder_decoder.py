@@ -1,4 +1,5 @@
-"""A text is read whole, then another is written step by step, with the first one to look at.
+"""A text is read whole, then another is written step by step, with the first one to look at or
+with what its reader's last state says alone.
 
 The decoder has two recurrent parts: the lower reads what was written, its outputs ask the memory,
 and the upper goes on from what they drew. So a whole target is learned in one call, without the
@@ -67,10 +68,13 @@ class Encoder(nn.Module):
             layers=config.layers,
             bidirectional=config.bidirectional,
             dropout=config.dropout,
+            combine=config.combine,
+            residual=config.residual,
+            layer_norm=config.layer_norm,
         )
         self.dropout = nn.Dropout(config.dropout)
         self.directions = 2 if config.bidirectional else 1
-        self.num_states = 2 * (2 if config.cell == "lstm" else 1)
+        self.num_states = 2 * self.stack.num_states
         """Arrays of the decoder's state: the lower part's, then the upper's."""
         self.bridge = nn.Linear(self.directions * config.hidden, self.num_states * config.hidden)
 

@@ -11,7 +11,19 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 
 from training.config import Cell
 from training.nn.attention import valid_steps
-from training.nn.cells import NUM_GATES, CellWeights, gru_cho_after, min_gru_decay, min_lstm_decay
+from training.nn.cells import (
+    NORMALISED,
+    NUM_GATES,
+    CellWeights,
+    GateNorms,
+    LstmState,
+    gru_cho_after,
+    ln_gru_after,
+    ln_lstm_after,
+    min_gru_decay,
+    min_lstm_decay,
+    normalised_input,
+)
 from training.nn.scan import scan
 
 State = tuple[Tensor, ...]
@@ -96,7 +108,8 @@ def _fused(
 
 
 class OwnLayer(Layer):
-    """The cells that torch has not: a GRU after Cho, step by step; minimal cells, all at once."""
+    """The cells that torch has not: minimal ones, all steps at once; the others step by step,
+    with what they need of the input alone computed for all steps ahead."""
 
     def __init__(
         self, cell: Cell, num_features: int, hidden: int, *, bidirectional: bool, bias: bool
@@ -115,34 +128,53 @@ class OwnLayer(Layer):
         padding = ~valid_steps(lengths, steps).unsqueeze(-1)  # [batch, time, 1]
         # Not only the outputs: a gradient through what is not a number would be none either.
         inputs = inputs.masked_fill(padding, 0.0)
-        outputs, finals = list[Tensor](), list[Tensor]()
-        for direction, initial in enumerate(state[0]):
+        outputs, finals = list[Tensor](), list[State]()
+        for direction, initial in enumerate(zip(*state, strict=True)):
             read = turned(inputs, lengths) if direction else inputs
             ran = _run(self.cell, read, initial, self.weights(direction))
-            last = (lengths - 1).view(-1, 1, 1).expand(-1, 1, ran.shape[-1])
-            finals.append(ran.gather(1, last).squeeze(1))
-            outputs.append(turned(ran, lengths) if direction else ran)
+            last = (lengths - 1).view(-1, 1, 1).expand(-1, 1, ran[0].shape[-1])
+            finals.append(tuple(part.gather(1, last).squeeze(1) for part in ran))
+            outputs.append(turned(ran[0], lengths) if direction else ran[0])
         both = torch.cat(outputs, dim=-1).masked_fill(padding, 0.0)
-        return Recurrence(both, (torch.stack(finals),))
+        return Recurrence(both, tuple(map(torch.stack, zip(*finals, strict=True))))
 
     def weights(self, direction: int) -> CellWeights:
-        side = cast("_Side", self.sides[direction])
-        return CellWeights(side.input, side.recurrent, side.input_bias)
+        return cast("_Side", self.sides[direction]).weights()
 
 
 class _Side(nn.Module):
-    """One direction's parameters, drawn as torch draws those of its own layers."""
+    """One direction's parameters, drawn as torch draws those of its own layers; norms begin with
+    gains of one and shifts of zero."""
 
     def __init__(self, cell: Cell, num_features: int, hidden: int, *, bias: bool) -> None:
         super().__init__()
-        rows, bound = NUM_GATES[cell] * hidden, 1 / sqrt(hidden)
+        rows, bound, norms = NUM_GATES[cell] * hidden, 1 / sqrt(hidden), cell in NORMALISED
 
         def drawn(*shape: int) -> nn.Parameter:
             return nn.Parameter(torch.empty(*shape).uniform_(-bound, bound))
 
+        def gain(size: int) -> nn.Parameter:
+            return nn.Parameter(torch.ones(size))
+
+        def shift(size: int) -> nn.Parameter:
+            return nn.Parameter(torch.zeros(size))
+
         self.input = drawn(rows, num_features)
-        self.recurrent = drawn(rows, hidden) if cell == "gru_cho" else None
-        self.input_bias = drawn(rows) if bias else None
+        self.recurrent = drawn(rows, hidden) if cell == "gru_cho" or norms else None
+        self.input_bias = None if not bias else shift(rows) if norms else drawn(rows)
+        self.recurrent_bias = shift(rows) if bias and norms else None
+        self.input_gain = gain(rows) if norms else None
+        self.recurrent_gain = gain(rows) if norms else None
+        self.memory_gain = gain(hidden) if cell == "ln_lstm" else None
+        self.memory_bias = shift(hidden) if bias and cell == "ln_lstm" else None
+
+    def weights(self) -> CellWeights:
+        norms = None
+        if self.input_gain is not None and self.recurrent_gain is not None:
+            norms = GateNorms(
+                self.input_gain, self.recurrent_gain, self.memory_gain, self.memory_bias
+            )
+        return CellWeights(self.input, self.recurrent, self.input_bias, self.recurrent_bias, norms)
 
 
 def turned(rows: Tensor, lengths: Tensor) -> Tensor:
@@ -153,20 +185,30 @@ def turned(rows: Tensor, lengths: Tensor) -> Tensor:
     return rows.gather(1, places.unsqueeze(-1).expand_as(rows))
 
 
-def _run(cell: Cell, inputs: Tensor, initial: Tensor, weights: CellWeights) -> Tensor:
-    """The state after every step, `[batch, time, hidden]`."""
+def _run(cell: Cell, inputs: Tensor, initial: State, weights: CellWeights) -> State:
+    """The state after every step, each part `[batch, time, hidden]`."""
     match cell:
         case "min_gru":
-            return scan(min_gru_decay(inputs, weights), initial)
+            return (scan(min_gru_decay(inputs, weights), initial[0]),)
         case "min_lstm":
-            return scan(min_lstm_decay(inputs, weights), initial)
+            return (scan(min_lstm_decay(inputs, weights), initial[0]),)
+        case "ln_lstm":
+            return _run_ln_lstm(inputs, LstmState(*initial), weights)
+        case "ln_gru":
+            given, after = normalised_input(inputs, weights, NORMALISED[cell]), ln_gru_after
         case _:
-            return _run_gru_cho(inputs, initial, weights)
-
-
-def _run_gru_cho(inputs: Tensor, h: Tensor, weights: CellWeights) -> Tensor:
-    states = list[Tensor]()
-    for from_x in linear(inputs, weights.input, weights.input_bias).unbind(1):
-        h = gru_cho_after(from_x, h, weights)
+            given, after = linear(inputs, weights.input, weights.input_bias), gru_cho_after
+    (h,), states = initial, list[Tensor]()
+    for from_x in given.unbind(1):
+        h = after(from_x, h, weights)
         states.append(h)
-    return torch.stack(states, dim=1)
+    return (torch.stack(states, dim=1),)
+
+
+def _run_ln_lstm(inputs: Tensor, state: LstmState, weights: CellWeights) -> State:
+    states = list[LstmState]()
+    for from_x in normalised_input(inputs, weights, NORMALISED["ln_lstm"]).unbind(1):
+        state = ln_lstm_after(from_x, state, weights)
+        states.append(state)
+    h, c = [one.h for one in states], [one.c for one in states]
+    return torch.stack(h, dim=1), torch.stack(c, dim=1)

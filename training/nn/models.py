@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from service.artifact.scaling import Scaling
 from training.config import ModelConfig
-from training.nn.attention import AdditivePooling, valid_steps
+from training.nn.attention import AdditivePooling, Pooled, valid_steps
 from training.nn.embedding import TokenEmbedding
 from training.nn.heads import GroupedClasses
 from training.nn.recurrent import RecurrentStack, State
@@ -25,6 +25,8 @@ _EMBEDDING_DEVIATION = 0.1
 class Prediction:
     outputs: Tensor
     state: State = ()
+    attention: Tensor | None = None
+    """`[batch, time, heads]`: what part each step had in the answer, where a network can tell."""
 
 
 class LanguageModel(nn.Module):
@@ -72,27 +74,36 @@ class SequenceClassifier(nn.Module):
         self.embedding = TokenEmbedding(num_tokens, config.embedding, spelling)
         self.embedding_dropout = nn.Dropout(config.embedding_dropout)
         self.stack = _stack(config, config.embedding)
-        self.pooling = AdditivePooling(self.stack.num_outputs)
+        self.pools_tokens = config.pools_tokens
+        num_pooled = self.stack.num_outputs + (config.embedding if config.pools_tokens else 0)
+        self.pooling = AdditivePooling(num_pooled, config.heads)
         self.dropout = nn.Dropout(config.dropout)
-        self.head = GroupedClasses(self.stack.num_outputs, class_of_kind)
+        self.head = GroupedClasses(self.pooling.num_outputs, class_of_kind)
 
     def forward(
         self, inputs: Tensor, lengths: Tensor | None = None, state: State | None = None
     ) -> Prediction:
         """Token ids `[batch, time]` to logits `[batch, classes]`; starts from the zero state."""
-        return Prediction(self.head.grouped(self.kinds(inputs, lengths)))
+        pooled = self._pooled(inputs, lengths)
+        return Prediction(self.head(self.dropout(pooled.vector)), attention=pooled.weights)
 
     def kinds(self, inputs: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Scores of the finer kinds that classes are made of, `[batch, kinds]`."""
+        return self.head.kinds(self.dropout(self._pooled(inputs, lengths).vector))
+
+    def _pooled(self, inputs: Tensor, lengths: Tensor | None) -> Pooled:
         if self.training and self.token_dropout > 0:
             forgotten = torch.rand(inputs.shape, device=inputs.device) < self.token_dropout
             inputs = inputs.masked_fill(forgotten, self.unknown)
         if lengths is None:
             lengths = torch.full((inputs.shape[0],), inputs.shape[1])
         embedded = self.embedding_dropout(self.embedding(inputs))
-        steps = self.stack(embedded, lengths).outputs  # [batch, time, features]
-        valid = valid_steps(lengths.to(inputs.device), inputs.shape[1])
-        return self.head.kinds(self.dropout(self.pooling(steps, valid)))
+        steps = self.pooled_steps(embedded, self.stack(embedded, lengths).outputs)
+        return self.pooling(steps, valid_steps(lengths.to(inputs.device), inputs.shape[1]))
+
+    def pooled_steps(self, embedded: Tensor, outputs: Tensor) -> Tensor:
+        """What attention draws from, `[batch, time, pooled]`."""
+        return torch.cat([outputs, embedded], dim=-1) if self.pools_tokens else outputs
 
 
 class Forecaster(nn.Module):

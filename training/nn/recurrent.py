@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from training.config import Cell, Combine
 from training.nn.attention import valid_steps
+from training.nn.cells import WITH_MEMORY
 from training.nn.layers import Layer, Recurrence, State, make_layer
 
 __all__ = ["Recurrence", "RecurrentStack", "State"]
@@ -65,7 +66,7 @@ class RecurrentStack(nn.Module):
     @property
     def num_states(self) -> int:
         """Tensors of state: h, and c of an LSTM."""
-        return 2 if self.cell == "lstm" else 1
+        return 2 if self.cell in WITH_MEMORY else 1
 
     def layer(self, number: int) -> Layer:
         return cast("Layer", self.layers[number])

@@ -88,6 +88,8 @@ class SignalNetwork(nn.Module):
             config.hidden,
             layers=config.layers,
             dropout=config.dropout,
+            residual=config.residual,
+            layer_norm=config.layer_norm,
         )
         self.dropout = nn.Dropout(config.dropout)
         self.recalls = config.answers_by == "all"

@@ -49,10 +49,11 @@ class Tagger(nn.Module):
         self.head = nn.Linear(self.stack.num_outputs, num_tags)
         self.pooling: AdditivePooling | None = None
         self.intent: nn.Linear | None = None
-        if num_intents:
+        if num_intents and config.bidirectional:
+            self.pooling = AdditivePooling(self.stack.num_outputs, config.heads)
+            self.intent = nn.Linear(self.pooling.num_outputs, num_intents)
+        elif num_intents:
             self.intent = nn.Linear(self.stack.num_outputs, num_intents)
-            if config.bidirectional:
-                self.pooling = AdditivePooling(self.stack.num_outputs)
 
     @property
     def num_scores(self) -> int:
@@ -68,18 +69,14 @@ class Tagger(nn.Module):
         embedded = self.embedding_dropout(self.embedding(inputs))
         recurrence = self.stack(embedded, lengths, state)
         steps = self.dropout(recurrence.outputs)  # [batch, time, features]
-        scores = self.head(steps)
-        if self.intent is not None:
-            scores = torch.cat([scores, self._intents(steps, lengths)], dim=-1)
+        scores, attention = self.head(steps), None
+        if self.intent is not None and self.pooling is None:
+            scores = torch.cat([scores, self.intent(steps)], dim=-1)
+        elif self.intent is not None and self.pooling is not None:
+            batch, time = steps.shape[:2]
+            lengths = torch.full((batch,), time) if lengths is None else lengths
+            pooled = self.pooling(steps, valid_steps(lengths.to(steps.device), time))
+            intents = self.intent(pooled.vector).unsqueeze(1).expand(-1, time, -1)
+            scores, attention = torch.cat([scores, intents], dim=-1), pooled.weights
         causal = self.stack.directions == 1
-        return Prediction(scores, recurrence.state if causal else ())
-
-    def _intents(self, steps: Tensor, lengths: Tensor | None) -> Tensor:
-        """`[batch, time, intents]`"""
-        assert self.intent is not None, "asked for where there are intents"
-        if self.pooling is None:
-            return self.intent(steps)
-        batch, time = steps.shape[:2]
-        lengths = torch.full((batch,), time) if lengths is None else lengths
-        pooled = self.pooling(steps, valid_steps(lengths.to(steps.device), time))
-        return self.intent(pooled).unsqueeze(1).expand(-1, time, -1)
+        return Prediction(scores, recurrence.state if causal else (), attention)

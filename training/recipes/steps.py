@@ -138,7 +138,7 @@ def export(config: RunConfig, folders: Folders, *, folder: Path) -> None:
         pages={
             CARD_FILE: render_card(config, facts, evaluation).encode(),
             CURVE_FILE: curve_picture(curves),
-            evaluation.picture.name: evaluation.picture.png,
+            **{picture.name: picture.png for picture in evaluation.pictures},
             RECIPE_FILE: dump_config(config),
         },
     )

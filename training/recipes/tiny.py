@@ -62,6 +62,16 @@ def tiny_pairs() -> RunConfig:
     )
 
 
+def tiny_pairs_blind() -> RunConfig:
+    config = tiny_pairs()
+    return replace(
+        config,
+        name="tiny-pairs-blind",
+        description="Generated sentences from German to English, without looking back.",
+        model=replace(config.model, attention=None, residual=True, layers=2),
+    )
+
+
 def tiny_series() -> RunConfig:
     return RunConfig(
         name="tiny-series",
@@ -99,8 +109,18 @@ def tiny_wear() -> RunConfig:
         name="tiny-wear",
         description="How many steps a generated part has left.",
         data=DataConfig("generated-wear", batch_size=8),
-        model=ModelConfig(cell="lstm", hidden=8),
+        model=ModelConfig(cell="rnn_tanh", hidden=8),
         optim=OptimConfig(learning_rate=2e-2, max_epochs=3),
+    )
+
+
+def tiny_wear_along() -> RunConfig:
+    config = tiny_wear()
+    return replace(
+        config,
+        name="tiny-wear-along",
+        description="How many steps a generated part has left, told at every step.",
+        data=replace(config.data, every_step=True),
     )
 
 
@@ -111,4 +131,24 @@ def tiny_oddities() -> RunConfig:
         data=DataConfig("generated-oddities", batch_size=8, looks=2),
         model=ModelConfig(cell="gru", hidden=8, reading="baseline", baseline_steps=40),
         optim=OptimConfig(learning_rate=2e-2, max_epochs=3),
+    )
+
+
+def tiny_tones() -> RunConfig:
+    return RunConfig(
+        name="tiny-tones",
+        description="How high a generated tone is, told every ten milliseconds.",
+        data=DataConfig("generated-tones", batch_size=8),
+        model=ModelConfig(cell="gru", hidden=16),
+        optim=OptimConfig(learning_rate=2e-2, max_epochs=3),
+    )
+
+
+def tiny_tunes() -> RunConfig:
+    return RunConfig(
+        name="tiny-tunes",
+        description="Generated tones as they come one after the other.",
+        data=DataConfig("generated-tunes", batch_size=8, looks=2),
+        model=ModelConfig(cell="gru", hidden=32),
+        optim=OptimConfig(learning_rate=2e-2, max_epochs=8, keep="last"),
     )

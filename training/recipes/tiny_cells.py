@@ -19,7 +19,7 @@ def tiny_cho() -> RunConfig:
     return _like(
         tiny_questions(),
         name="tiny-cho",
-        description="Generated questions by Cho's GRU, the mean of both directions.",
+        description="Generated questions by Cho's GRU, the mean of both directions, two heads.",
         model=ModelConfig(
             cell="gru_cho",
             hidden=8,
@@ -29,6 +29,7 @@ def tiny_cho() -> RunConfig:
             residual=True,
             embedding=8,
             dropout=0.1,
+            heads=2,
         ),
     )
 
@@ -51,6 +52,32 @@ def tiny_min_lstm() -> RunConfig:
         description="Two generated daily waves by minimal LSTMs.",
         model=ModelConfig(
             cell="min_lstm", hidden=8, layers=2, residual=True, dropout=0.1, recent_steps=24
+        ),
+    )
+
+
+def tiny_ln_lstm() -> RunConfig:
+    return _like(
+        tiny_language(),
+        name="tiny-ln-lstm",
+        description="Generated lines by an LSTM with norms inside of its gates.",
+        model=ModelConfig(cell="ln_lstm", hidden=32, embedding=8),
+    )
+
+
+def tiny_ln_gru() -> RunConfig:
+    return _like(
+        tiny_questions(),
+        name="tiny-ln-gru",
+        description="Generated questions by GRUs with norms inside, the sum of both directions.",
+        model=ModelConfig(
+            cell="ln_gru",
+            hidden=8,
+            layers=2,
+            bidirectional=True,
+            combine="sum",
+            embedding=8,
+            dropout=0.1,
         ),
     )
 

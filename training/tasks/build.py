@@ -11,15 +11,19 @@ from training.data.many_series import ManySeries
 from training.data.pairs import TextPairs
 from training.data.questions import LabelledTexts
 from training.data.signals import LabelledSignals, MeasuredSignals
+from training.data.speech import SpokenStrings, SpokenWords
 from training.data.tagging import TaggedSentences
 from training.data.timeseries import SeriesData
 from training.data.tokens import UNKNOWN_ID, spelling
 from training.nn.bands import BandForecaster
 from training.nn.encoder_decoder import EncoderDecoder
+from training.nn.features import Framing
 from training.nn.models import Forecaster, LanguageModel, SequenceClassifier
 from training.nn.signals import SignalNetwork
+from training.nn.speech import Listener
 from training.nn.tagger import Tagger
 from training.tasks.classification import Classification
+from training.tasks.ctc import Ctc
 from training.tasks.forecasting import BandForecasting, Forecasting
 from training.tasks.language_modeling import LanguageModeling
 from training.tasks.seq2seq import Seq2Seq
@@ -36,6 +40,7 @@ AnyTask = (
     | SignalClassification
     | SignalRegression
     | SignalAnomaly
+    | Ctc
 )
 
 
@@ -84,6 +89,10 @@ def build(config: RunConfig, data: AnyData) -> AnyTask:
                 config.model, signals.scaling, plain, paces=data.paces, name="score"
             )
             return SignalAnomaly(network, config)
+        case SpokenWords(labels=labels):
+            return SignalClassification(_listener(config, data, len(labels)), config)
+        case SpokenStrings(labels=labels):
+            return Ctc(_listener(config, data, 1 + len(labels)), config)
         case TextPairs():
             network = EncoderDecoder(
                 config.model,
@@ -91,6 +100,14 @@ def build(config: RunConfig, data: AnyData) -> AnyTask:
                 num_target_tokens=data.target_tokenizer.get_vocab_size(),
             )
             return Seq2Seq(network, config)
+
+
+def _listener(config: RunConfig, data: SpokenWords | SpokenStrings, num_outputs: int) -> Listener:
+    """Its features are normalised by what training hears."""
+    framing = Framing(data.sound.sample_rate, data.sound.hop)
+    network = Listener(config.model, framing, num_outputs=num_outputs)
+    network.features.normalise_by(data.split.learned.rows)
+    return network
 
 
 def _spelling(config: RunConfig, data: LabelledTexts | TaggedSentences) -> Tensor | None:

@@ -8,6 +8,7 @@ from torchmetrics.functional.classification import binary_f1_score, multiclass_a
 from training.data.batches import Batch
 from training.nn.attention import valid_steps
 from training.nn.signals import SignalNetwork
+from training.nn.speech import Listener
 from training.tasks.task import VALIDATION_LOSS, Task
 
 VALIDATION_ACCURACY, VALIDATION_F1 = "validation_accuracy", "validation_f1"
@@ -16,22 +17,12 @@ VALIDATION_ACCURACY, VALIDATION_F1 = "validation_accuracy", "validation_f1"
 class SignalClassification(Task):
     """The class at the last step, and at each step before it in proportion to how far it is."""
 
-    network: SignalNetwork
+    network: SignalNetwork | Listener
 
     def loss(self, batch: Batch) -> Tensor:
-        lengths = _lengths(batch)
-        logits = self.network(batch.inputs, batch.lengths).outputs  # [batch, time, classes]
-        time = logits.shape[1]
-        nats = cross_entropy(
-            logits.transpose(1, 2),
-            batch.targets.unsqueeze(1).expand(-1, time),
-            reduction="none",
-            label_smoothing=self.config.optim.label_smoothing,
-        )  # [batch, time]
-        seen = torch.arange(1, time + 1, device=nats.device) / lengths.unsqueeze(1)
-        weights = seen * valid_steps(lengths, time)
-        along = (nats * weights).sum(dim=1) / weights.sum(dim=1)
-        return (along + last_steps(nats, lengths)).mean()
+        logits = self.network(batch.inputs, batch.lengths).outputs
+        smoothing = self.config.optim.label_smoothing
+        return nats_along(logits, batch.targets, _lengths(batch), smoothing=smoothing)
 
     def validation_figures(self, batch: Batch) -> dict[str, Tensor]:
         """Nats and accuracy at the last step."""
@@ -82,6 +73,26 @@ class SignalAnomaly(Task):
         state = self.network.state_after_baseline(batch.inputs[:, :begin])
         scores = self.network(batch.inputs[:, begin:], None, state).outputs.squeeze(-1)
         return scores, batch.targets[:, begin:]
+
+
+def nats_along(
+    logits: Tensor, targets: Tensor, lengths: Tensor, *, smoothing: float = 0.0
+) -> Tensor:
+    """Of the classes `targets [batch]` in `logits [batch, time, classes]`: the later, the more.
+
+    The mean of the last steps' nats, and of the means along the way.
+    """
+    time = logits.shape[1]
+    nats = cross_entropy(
+        logits.transpose(1, 2),
+        targets.unsqueeze(1).expand(-1, time),
+        reduction="none",
+        label_smoothing=smoothing,
+    )  # [batch, time]
+    seen = torch.arange(1, time + 1, device=nats.device) / lengths.unsqueeze(1)
+    weights = seen * valid_steps(lengths, time)
+    along = (nats * weights).sum(dim=1) / weights.sum(dim=1)
+    return (along + last_steps(nats, lengths)).mean()
 
 
 def last_steps(steps: Tensor, lengths: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from service.dataplane.types import Feed, Likelihood, Prediction
+from service.dataplane.types import Anomalies, Feed, Likelihood, Prediction, Tagging, Written
 from service.errors import RecurError
 from service.protocols.reply import to_json, to_json_in_pieces
 
@@ -26,8 +26,12 @@ async def written(
         if isinstance(value, Prediction):
             if value.outputs is not None:
                 num_items += sum([array.size for array in value.outputs.values()])
-            if isinstance(value.answer, Likelihood):
+            if isinstance(value.answer, Anomalies | Likelihood | Tagging):
                 num_items += 2 * value.steps
+            if isinstance(value.answer, Written) and value.answer.alignment is not None:
+                num_items += value.answer.alignment.weights.size
+            if value.attention is not None:
+                num_items += value.attention.weights.size + value.steps
     if num_items <= _LONG_ITEMS:
         return write(to_json)
     return await asyncio.to_thread(write, to_json_in_pieces)

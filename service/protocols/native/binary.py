@@ -25,20 +25,31 @@ from service.dataplane.types import (
     Prediction,
     Predictions,
     Regression,
+    SearchRequest,
     StepReply,
     Tagging,
+    Transcript,
+    Written,
 )
 from service.errors import InvalidInput, MalformedRequest, RecurError
 from service.protocols.native.codec import PredictAsk, StepAsk, StepsAsk
 from service.protocols.native.render import raise_if_all_failed
-from service.protocols.native.schemas import MAX_NAME_LENGTH, Milliseconds, Step
+from service.protocols.native.schemas import (
+    MAX_NAME_LENGTH,
+    BeamWidth,
+    LengthPenalty,
+    MaxTokens,
+    Milliseconds,
+    Step,
+)
 from service.protocols.status import error_body
 from service.protocols.tensors import Tensors
 
 PREDICT = (
-    "Tensors: `inputs`, `[steps, features]` numbers or `[steps]` token ids of all sequences, one "
-    "after the other; `lengths`, `[sequences]`, or none for one sequence. Metadata: `raw`, "
-    "`deadline_ms`."
+    "Tensors: `inputs`, `[steps, features]` numbers, `[steps]` token ids or `[samples]` of all "
+    "sequences, one after the other; `lengths`, `[sequences]`, or none for one sequence. Metadata: "
+    "`raw`, `explain`, `deadline_ms`; of a seq2seq model `beam_width`, `length_penalty`, "
+    "`max_tokens`."
 )
 STEP = "Tensors: `inputs`, the chunk. Metadata: `step`, `raw`, `deadline_ms`."
 STEPS = (
@@ -49,12 +60,13 @@ STEPS = (
 PREDICTIONS = (
     "Tensors, one row a sequence: `forecast`, and where the model has them `quantiles` (their "
     "shares are in the metadata); or `value`; or `probabilities` (their labels are in the "
-    "metadata), which a tagger has of intents; or `log_likelihood` and `perplexity`. A tagger's "
-    "`tags` are in the metadata, one a step. `steps`, those of each sequence. `failed` where one "
-    "did: its row is NaN, its error is in the metadata's `errors`, by its place. Of all sequences, "
-    "one after the other, with their lengths in `NAME.lengths`: `token_log_likelihoods`; "
-    "`tag_probabilities`; `scores` and `anomalies` of every step; and with `raw` each "
-    "`outputs.NAME`."
+    "metadata), which a tagger has of intents; or `log_likelihood` and `perplexity`; or `score`, "
+    "of `texts` in the metadata. A tagger's `tags` are in the metadata, one a step. `steps`, those "
+    "of each sequence. `failed` where one did: its row is NaN, its error is in the metadata's "
+    "`errors`, by its place. Of all sequences, one after the other, with their lengths in "
+    "`NAME.lengths`: `token_log_likelihoods`; `tag_probabilities`; `scores` and `anomalies`, or "
+    "`values`, of every step; the `times` of what was heard; with `explain` the `attention`, "
+    "`[time]` or `[time, heads]`; and with `raw` each `outputs.NAME`."
 )
 FEEDS = (
     "As of predictions, and `step`, `expires_at` (seconds since the epoch) and `replayed` of each "
@@ -66,15 +78,22 @@ class _Options(msgspec.Struct):
     """The metadata, which is text, read as what it means."""
 
     raw: bool = False
+    explain: bool = False
     deadline_ms: Milliseconds | None = None
+    beam_width: BeamWidth | None = None
+    length_penalty: LengthPenalty | None = None
+    max_tokens: MaxTokens | None = None
     step: Step | None = None
     session_ids: str = ""
 
 
 def read_predict(tensors: Tensors) -> PredictAsk:
-    options = _options(tensors, "raw", "deadline_ms")
+    options = _options(
+        tensors, "raw", "explain", "deadline_ms", "beam_width", "length_penalty", "max_tokens"
+    )
     inputs = _sequences(tensors, "inputs", "lengths")
-    return PredictAsk([*inputs], options.raw, options.deadline_ms)
+    search = SearchRequest(options.beam_width, options.length_penalty, options.max_tokens)
+    return PredictAsk([*inputs], options.raw, options.explain, options.deadline_ms, search)
 
 
 def read_step(tensors: Tensors) -> StepAsk:
@@ -158,7 +177,7 @@ def _sequences(tensors: Tensors, *known: str) -> list[NDArray[Any]]:
         raise _invalid(
             "inputs",
             f"{inputs.dtype} of shape {list(inputs.shape)}; sequences are numbers "
-            "[steps, features] or token ids [steps]",
+            "[steps, features], token ids [steps] or samples [time]",
         )
     lengths = _whole_numbers(tensors, "lengths", None, least=0)
     if lengths is None:
@@ -205,6 +224,8 @@ def _answers(rows: Sequence[Prediction | RecurError], metadata: dict[str, str]) 
         metadata["quantiles"] = json.dumps(answer.quantiles.shares)
     if isinstance(answer, Tagging):
         metadata["tags"] = json.dumps([_tags(row) for row in rows])
+    if isinstance(answer, Transcript | Written):
+        metadata["texts"] = json.dumps([_text(row) for row in rows])
     errors = {at: error_body(row) for at, row in enumerate(rows) if isinstance(row, RecurError)}
     if errors:
         metadata["errors"] = json.dumps(errors, default=str)
@@ -222,14 +243,18 @@ def _columns(row: Prediction) -> dict[str, NDArray[Any]]:
         case Forecast(forecast=forecast, quantiles=quantiles):
             bands = {} if quantiles is None else {"quantiles": quantiles.values}
             return {"forecast": forecast, **bands}
-        case Regression(value=value):
+        case Regression(value=value, values=None):
             return {"value": np.array(value)}
+        case Regression():
+            return {}
         case Likelihood(log_likelihood=log_likelihood, perplexity=perplexity):
             return {"log_likelihood": np.array(log_likelihood), "perplexity": np.array(perplexity)}
         case Tagging(intent=Classification(probabilities=probabilities)):
             return {"probabilities": probabilities}
         case Tagging():
             return {}
+        case Transcript(score=score) | Written(score=score):
+            return {"score": np.array(score)}
 
 
 def _ragged(row: Prediction) -> dict[str, NDArray[Any]]:
@@ -239,10 +264,16 @@ def _ragged(row: Prediction) -> dict[str, NDArray[Any]]:
     }
     if isinstance(row.answer, Anomalies):
         ragged |= {"scores": row.answer.scores, "anomalies": row.answer.anomalies}
+    if isinstance(row.answer, Regression) and row.answer.values is not None:
+        ragged["values"] = row.answer.values
     if isinstance(row.answer, Likelihood):
         ragged["token_log_likelihoods"] = row.answer.token_log_likelihoods
+    if isinstance(row.answer, Transcript):
+        ragged["times"] = np.array(row.answer.times, np.float64)
     if isinstance(row.answer, Tagging):
         ragged["tag_probabilities"] = np.array(row.answer.tag_probabilities)
+    if row.attention is not None:
+        ragged["attention"] = row.attention.weights.T
     return ragged
 
 
@@ -261,6 +292,12 @@ def _tags(row: Prediction | RecurError) -> list[str] | None:
     if isinstance(row, RecurError) or not isinstance(row.answer, Tagging):
         return None
     return row.answer.tags
+
+
+def _text(row: Prediction | RecurError) -> str | None:
+    if isinstance(row, RecurError) or not isinstance(row.answer, Transcript | Written):
+        return None
+    return row.answer.text
 
 
 def _form(row: Prediction) -> tuple[object, ...]:

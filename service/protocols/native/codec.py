@@ -8,7 +8,14 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from service.dataplane.types import Chunk, GenerateRequest, OpenRequest, SequenceInput
+from service.dataplane.types import (
+    DEFAULT_SEARCH,
+    Chunk,
+    GenerateRequest,
+    OpenRequest,
+    SearchRequest,
+    SequenceInput,
+)
 from service.errors import InvalidInput, RecurError, TooLarge
 from service.protocols.body import UNREADABLE, unreadable, validation_error
 from service.protocols.native.pieces import LONG_BYTES, pieces
@@ -25,6 +32,7 @@ from service.protocols.native.schemas import (
 _TEXT = msgspec.json.Decoder(str)
 _PROMPT = msgspec.json.Decoder(str | list[int] | None)
 _IDS = msgspec.json.Decoder(list[int])
+_SAMPLES = msgspec.json.Decoder(list[float])
 _ROWS = msgspec.json.Decoder(list[list[float]])
 _TENSORS = (
     msgspec.json.Decoder(float),
@@ -37,6 +45,8 @@ _TENSORS = (
 _MAX_TENSOR_BYTES = 1 << 20
 """Of a state tensor in JSON: fifty thousand numbers and more, where a row's state has hundreds."""
 
+_FRACTION = re.compile(rb"[.eE]")
+"""What a number has that is not written as a whole one."""
 _OPENING = re.compile(rb"(?:\[\s*)*")
 
 
@@ -45,7 +55,9 @@ class PredictAsk(msgspec.Struct, frozen=True):
 
     inputs: list[SequenceInput]
     raw: bool = False
+    explain: bool = False
     deadline_ms: float | None = None
+    search: SearchRequest = DEFAULT_SEARCH
 
 
 class StepAsk(msgspec.Struct, frozen=True):
@@ -74,7 +86,8 @@ class GenerateAsk(msgspec.Struct, frozen=True):
 
 def read_predict(body: PredictBody) -> PredictAsk:
     inputs = [read_sequence(raw, f"inputs[{index}]") for index, raw in enumerate(body.inputs)]
-    return PredictAsk(inputs, body.raw, body.deadline_ms)
+    search = SearchRequest(body.beam_width, body.length_penalty, body.max_tokens)
+    return PredictAsk(inputs, body.raw, body.explain, body.deadline_ms, search)
 
 
 def read_step(body: StepBody) -> StepAsk:
@@ -90,7 +103,7 @@ def read_steps(body: StepsBody) -> StepsAsk:
 
 
 def read_sequence(raw: msgspec.Raw, param: str) -> SequenceInput:
-    """Text, ids `[time]` or numbers `[time, features]`; or the error of why it is none of them."""
+    """Text, ids or samples `[time]`, or numbers `[time, features]`; or why it is none of them."""
     try:
         return _sequence(raw, param)
     except InvalidInput as error:
@@ -111,6 +124,8 @@ def read_generate(body: GenerateBody) -> GenerateAsk:
         n=body.n,
         logprobs=body.logprobs,
         stream=body.stream,
+        beam_width=body.beam_width,
+        length_penalty=body.length_penalty,
     )
     step = body.step if isinstance(body, SessionGenerateBody) else None
     return GenerateAsk(request, step, body.deadline_ms)
@@ -144,16 +159,16 @@ def _sequence(raw: msgspec.Raw, param: str) -> str | NDArray[Any]:
                 raise _empty(param)
             return text
         case 1:
-            ids = _ids(raw, param)
-            if not ids.size:
+            flat = _flat(raw, param)
+            if not flat.size:
                 raise _empty(param)
-            return ids
+            return flat
         case 2:
             return _rows(raw, param)
         case rank:
             raise InvalidInput(
-                f"{param}: {rank} nested lists; a sequence is text, a list of token ids, "
-                "or a list of rows of numbers",
+                f"{param}: {rank} nested lists; a sequence is text, a list of token ids or of "
+                "samples, or a list of rows of numbers",
                 param=param,
                 details={"rank": rank, "max": 2},
             )
@@ -171,11 +186,28 @@ def _prompt(raw: msgspec.Raw) -> str | NDArray[np.int64] | None:
     return _id_array(prompt, "prompt") if isinstance(prompt, list) else prompt
 
 
+def _flat(raw: msgspec.Raw, param: str) -> NDArray[Any]:
+    """Token ids; or samples, which are no whole numbers."""
+    try:
+        return _ids(raw, param)
+    except InvalidInput:
+        if not _FRACTION.search(raw):
+            raise
+        return _samples(raw, param)
+
+
 def _ids(raw: msgspec.Raw, param: str) -> NDArray[np.int64]:
     if len(raw) <= LONG_BYTES:
         return _id_array(_decode(_IDS, raw, param), param)
     parts = [_id_array(ids, param) for _, ids in _decoded_pieces(_IDS, raw, 1, param)]
     return np.concatenate(parts)
+
+
+def _samples(raw: msgspec.Raw, param: str) -> NDArray[np.float32]:
+    if len(raw) <= LONG_BYTES:
+        return _numbers(_decode(_SAMPLES, raw, param), param)
+    parts = [_float32(samples) for _, samples in _decoded_pieces(_SAMPLES, raw, 1, param)]
+    return _checked(np.concatenate(parts), param)
 
 
 def _id_array(ids: list[int], param: str) -> NDArray[np.int64]:

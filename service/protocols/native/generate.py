@@ -77,6 +77,11 @@ OPERATIONS = (
         path="/v1/models/{model}/generate",
         endpoint=generate,
         summary="Generate text; with `stream` as server-sent events",
+        description=(
+            "A seq2seq model writes the text that the prompt becomes: the best `n` that a search "
+            "finds; or token by token, where a field about single tokens is given (`stream`, "
+            "`temperature`, `top_k`, `top_p`, `repetition_penalty`, `stop`, `logprobs`)."
+        ),
         replies=_REPLIES,
         failures=(400, 401, 404, 413, 415, 422, 429, 499, 500, 503, 504),
         body=_FORM,

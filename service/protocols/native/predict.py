@@ -20,7 +20,10 @@ _FORM = Form(
 async def predict(front: Front, exchange: Exchange) -> Reply:
     ask = await front.ask(exchange, _FORM)
     call = front.call(exchange, deadline_ms=ask.deadline_ms)
-    work = front.plane.predict(exchange.params["model"], ask.inputs, call=call, raw=ask.raw)
+    model, inputs = exchange.params["model"], ask.inputs
+    work = front.plane.predict(
+        model, inputs, call=call, raw=ask.raw, explain=ask.explain, search=ask.search
+    )
     result = await front.finish(exchange, work)
     exchange.model = result.model
 
@@ -39,6 +42,10 @@ OPERATIONS = (
         path="/v1/models/{model}/predict",
         endpoint=predict,
         summary="Predict one or many sequences, each from the zero state",
+        description=(
+            "A seq2seq model answers with the best text that a search finds for each source; "
+            "`beam_width`, `length_penalty` and `max_tokens` are the search's."
+        ),
         replies={JSON: PredictReply, MEDIA_TYPE: tensors(binary.PREDICTIONS)},
         failures=(400, 401, 404, 413, 415, 422, 429, 499, 500, 503, 504),
         body=_FORM,

@@ -8,6 +8,7 @@ from msgspec.structs import asdict
 from service.dataplane.types import (
     Anomalies,
     Answer,
+    Attention,
     Choice,
     Chunk,
     Classification,
@@ -26,6 +27,8 @@ from service.dataplane.types import (
     Tagging,
     TextPiece,
     TokenLogprob,
+    Transcript,
+    Written,
 )
 from service.errors import RecurError
 from service.protocols.reply import to_json
@@ -78,7 +81,11 @@ def raise_if_all_failed(results: Sequence[object]) -> None:
 
 def prediction(value: Prediction) -> dict[str, Any]:
     answer = _answer(value.answer)
-    return answer if value.outputs is None else answer | {"outputs": value.outputs}
+    if value.attention is not None:
+        answer["attention"] = _attention(value.attention)
+    if value.outputs is not None:
+        answer["outputs"] = value.outputs
+    return answer
 
 
 def step_reply(reply: StepReply) -> dict[str, Any]:
@@ -150,6 +157,8 @@ def model(info: ModelInfo) -> dict[str, Any]:
         "inputs": shown["graph"]["inputs"],
         "outputs": shown["graph"]["outputs"],
         "state": shown["graph"]["state"],
+        "encoder": shown["encoder"],
+        "memory": shown["graph"]["memory"],
         "limits": shown["limits"],
         "provenance": shown["provenance"],
         "digest": info.digest,
@@ -170,8 +179,10 @@ def _answer(answer: Answer) -> dict[str, Any]:
             quantiles = answer.quantiles
             named = {} if quantiles is None else {"quantiles": quantiles.named}
             return {"forecast": answer.forecast} | named
-        case Regression():
+        case Regression(values=None):
             return {"value": answer.value, "unit": answer.unit}
+        case Regression():
+            return {"values": answer.values, "unit": answer.unit}
         case Likelihood():
             return {
                 "log_likelihood": answer.log_likelihood,
@@ -181,8 +192,17 @@ def _answer(answer: Answer) -> dict[str, Any]:
             }
         case Tagging():
             return _tagging(answer)
+        case Transcript():
+            return {"text": answer.text, "score": answer.score, "times": answer.times}
+        case Written():
+            return _written(answer)
         case _:
             assert_never(answer)
+
+
+def _attention(attention: Attention) -> dict[str, Any]:
+    weights: dict[str, Any] = {"weights": attention.weights}
+    return weights if attention.tokens is None else weights | {"tokens": attention.tokens}
 
 
 def _tagging(answer: Tagging) -> dict[str, Any]:
@@ -196,6 +216,13 @@ def _tagging(answer: Tagging) -> dict[str, Any]:
     if answer.intent is not None:
         tagged["intent"] = _answer(answer.intent)
     return tagged
+
+
+def _written(answer: Written) -> dict[str, Any]:
+    written: dict[str, Any] = {"text": answer.text, "score": answer.score}
+    if answer.alignment is not None:
+        written["alignment"] = asdict(answer.alignment)
+    return written
 
 
 def _choice(choice: Choice) -> dict[str, Any]:

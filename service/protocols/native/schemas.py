@@ -15,11 +15,14 @@ _INT64_MAX = 2**63 - 1
 Sequence = Annotated[
     msgspec.Raw,
     Meta(
-        description="One sequence: text, token ids, or rows of numbers, one row a time step.",
+        description=(
+            "One sequence: text, token ids, samples of sound, or rows of numbers, one row a time "
+            "step."
+        ),
         extra_json_schema={
             "oneOf": [
                 {"type": "string", "minLength": 1},
-                {"type": "array", "minItems": 1, "items": {"type": "integer"}},
+                {"type": "array", "minItems": 1, "items": {"type": "number"}},
                 {
                     "type": "array",
                     "minItems": 1,
@@ -65,10 +68,34 @@ Name = Annotated[str, Meta(max_length=MAX_NAME_LENGTH)]
 StopString = Annotated[str, Meta(min_length=1, max_length=1024)]
 
 
+BeamWidth = Annotated[
+    int,
+    Meta(
+        ge=1,
+        le=_INT64_MAX,
+        description="Of a seq2seq model: how many texts a search keeps at every token.",
+    ),
+]
+LengthPenalty = Annotated[
+    float,
+    Meta(
+        ge=0,
+        description="Of a seq2seq model: 0 compares texts as they are, which favours short ones.",
+    ),
+]
+MaxTokens = Annotated[int, Meta(ge=1, le=_INT64_MAX)]
+
+
 class PredictBody(msgspec.Struct, forbid_unknown_fields=True):
     inputs: Annotated[list[Sequence], Meta(min_length=1)]
     raw: bool = False
+    explain: Annotated[
+        bool, Meta(description="Whether to tell what part each step had in an answer.")
+    ] = False
     deadline_ms: Milliseconds | None = None
+    beam_width: BeamWidth | None = None
+    length_penalty: LengthPenalty | None = None
+    max_tokens: MaxTokens | None = None
 
 
 class StepBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -92,7 +119,7 @@ class StepsBody(msgspec.Struct, forbid_unknown_fields=True):
 
 class GenerateBody(msgspec.Struct, forbid_unknown_fields=True):
     prompt: Prompt = msgspec.field(default_factory=_null)
-    max_tokens: Annotated[int, Meta(ge=1, le=_INT64_MAX)] | None = None
+    max_tokens: MaxTokens | None = None
     temperature: Annotated[float, Meta(ge=0)] | None = None
     top_k: Annotated[int, Meta(ge=0, le=_INT64_MAX)] | None = None
     top_p: Annotated[float, Meta(gt=0, le=1)] | None = None
@@ -103,6 +130,8 @@ class GenerateBody(msgspec.Struct, forbid_unknown_fields=True):
     logprobs: Annotated[int, Meta(ge=0, le=_INT64_MAX)] | None = None
     stream: bool = False
     deadline_ms: Milliseconds | None = None
+    beam_width: BeamWidth | None = None
+    length_penalty: LengthPenalty | None = None
 
 
 class SessionGenerateBody(GenerateBody, forbid_unknown_fields=True):
@@ -136,6 +165,23 @@ class Intent(msgspec.Struct):
     probabilities: dict[str, float]
 
 
+class Alignment(msgspec.Struct):
+    """Where a decoder looked in the source as it wrote each token; the weights of each sum to 1."""
+
+    weights: Annotated[list[list[float]], Meta(description="[target_time][source_time]")]
+    source: Annotated[list[str], Meta(description="Its tokens, and what ends every source.")]
+    target: Annotated[list[str], Meta(description="Its tokens, and the end where it has one.")]
+
+
+class Attention(msgspec.Struct, omit_defaults=True):
+    """What part each step had in the answer; the weights of a head sum to 1."""
+
+    weights: Annotated[
+        list[Any], Meta(description="[time], or [heads][time] where there are several heads.")
+    ]
+    tokens: Annotated[list[str], Meta(description="One a step, of a text.")] | UnsetType = UNSET
+
+
 class Prediction(msgspec.Struct, omit_defaults=True):
     """In the task's own terms: the fields of the task are there, the others are not.
 
@@ -157,6 +203,7 @@ class Prediction(msgspec.Struct, omit_defaults=True):
     scores: Annotated[list[float], Meta(description="[time]")] | UnsetType = UNSET
     anomalies: Annotated[list[bool], Meta(description="[time]")] | UnsetType = UNSET
     value: float | UnsetType = UNSET
+    values: Annotated[list[float], Meta(description="[time]")] | UnsetType = UNSET
     unit: str | UnsetType = UNSET
     log_likelihood: float | UnsetType = UNSET
     perplexity: float | UnsetType = UNSET
@@ -165,7 +212,17 @@ class Prediction(msgspec.Struct, omit_defaults=True):
     tags: Annotated[list[str], Meta(description="One a token.")] | UnsetType = UNSET
     tag_probabilities: list[float] | UnsetType = UNSET
     words: list[TaggedWord] | UnsetType = UNSET
+    text: Annotated[str, Meta(description="What was said.")] | UnsetType = UNSET
+    score: float | UnsetType = UNSET
+    times: (
+        Annotated[list[float], Meta(description="Seconds from the start; one a label of the text.")]
+        | UnsetType
+    ) = UNSET
     intent: Intent | UnsetType = UNSET
+    text: str | UnsetType = UNSET
+    score: Annotated[float, Meta(description="Log probability, by length.")] | UnsetType = UNSET
+    alignment: Alignment | UnsetType = UNSET
+    attention: Attention | UnsetType = UNSET
     outputs: dict[str, list[Any]] | UnsetType = UNSET
     error: dict[str, Any] | UnsetType = UNSET
 
@@ -291,6 +348,11 @@ class ModelReply(msgspec.Struct):
     inputs: list[dict[str, Any]]
     outputs: list[dict[str, Any]]
     state: list[dict[str, Any]]
+    encoder: Annotated[
+        dict[str, Any] | None,
+        Meta(description="Of a seq2seq model: what reads the source. The rest is the decoder's."),
+    ]
+    memory: Annotated[dict[str, Any] | None, Meta(description="What the decoder looks back at.")]
     limits: dict[str, Any]
     provenance: dict[str, Any]
     digest: str

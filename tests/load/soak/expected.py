@@ -8,9 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from service.artifact.ctc import collapse
 from service.artifact.manifest import (
     AnomalyOutput,
+    AudioInput,
     ClassificationOutput,
+    CtcOutput,
     ForecastingOutput,
     LanguageModelingOutput,
     NumericInput,
@@ -23,8 +26,11 @@ from service.engine.generation import choice_seed
 from service.engine.sampling import uniform
 from tests.load.reference import NEAR, Precision, Reference, WrongAnswer
 
+_LOUDNESS = 0.1
+"""Of made-up sound, where a full wave has 1."""
+
 Chunk = NDArray[Any]
-"""Token ids `[time]`, or numbers `[time, features]`."""
+"""Token ids `[time]`, numbers `[time, features]`, or samples in hops `[time, hop]`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +57,7 @@ class Model:
         return isinstance(self.manifest.output, LanguageModelingOutput)
 
     def chunk(self, steps: int, rng: np.random.Generator) -> Chunk:
-        """Token ids, or numbers about as large as in training."""
+        """Token ids, samples, or numbers about as large as in training."""
         match self.manifest.input:
             case TextInput(num_tokens=num_tokens):
                 return rng.integers(0, num_tokens, steps)
@@ -59,6 +65,9 @@ class Model:
                 values = rng.standard_normal((steps, len(features)))
                 values = scaling.invert(values) if scaling else values
                 return values.astype(np.float32).round(3)
+            case AudioInput(hop=hop):
+                samples = rng.normal(0, _LOUDNESS, (steps, hop)).clip(-1, 1)
+                return samples.astype(np.float32).round(3)
 
     def text(self, tokens: Chunk) -> str:
         assert self._reference.artifact.text is not None, "a language model has a tokenizer"
@@ -111,6 +120,10 @@ class Model:
             case ClassificationOutput():
                 logits = self._reference.run(inputs)
                 return list(softmax(logits[ends - 1] if self.manifest.causal else logits[None]))
+            case CtcOutput():
+                # A tie may be written either way; the score is the same but for rounding.
+                logits = np.split(self._reference.run(inputs), ends[:-1])
+                return [np.array([collapse(part).score]) for part in logits]
             case ForecastingOutput(quantiles=quantiles) as output:
                 forecasts = self._reference.run(inputs)[ends - 1].astype(np.float64)
                 return list(forecasts[:, output.median] if quantiles else forecasts)
@@ -128,6 +141,8 @@ class Model:
                 return np.array(prediction["token_log_likelihoods"])
             case ClassificationOutput(labels=labels):
                 return np.array([prediction["probabilities"][label] for label in labels])
+            case CtcOutput():
+                return np.array([prediction["score"]])
             case ForecastingOutput():
                 return np.array(prediction["forecast"])
             case RegressionOutput():

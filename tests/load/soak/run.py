@@ -9,11 +9,14 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import uvloop
 from numpy.typing import NDArray
 
+from service.artifact.artifact import read_manifest
+from service.registry.disk import scan
 from tests.load.contenders import launch_service
 from tests.load.models import write_models
 from tests.load.reference import Precision, WrongAnswer
@@ -23,7 +26,9 @@ from tests.load.soak.client import Client, Unanswered
 from tests.load.soak.elders import Elders
 from tests.load.soak.expected import Model
 from tests.load.soak.scenes import World
+from tests.load.soak.translators import Translator
 from tests.load.soak.watch import Lag, Memory, Probe, Resident, lag_of, memory_of, queued_seconds
+from tests.service.babel import save_babel
 
 Scene = Callable[[World], Awaitable[None]]
 
@@ -31,6 +36,7 @@ SCENES: tuple[tuple[float, Scene], ...] = (
     (4.0, scenes.predict),
     (3.0, sessions.session),
     (2.0, scenes.generate),
+    (1.0, scenes.translate),
     (1.0, sessions.bulk),
     (1.0, sessions.stream),
     (1.0, scenes.nonsense),
@@ -80,8 +86,8 @@ def soak(options: SoakOptions) -> Soak:
         write_models(models)
         for published in (ROOT / "models").iterdir():
             shutil.copytree(published, models / published.name)
-        names = sorted(path.name for path in models.iterdir())
-        known = [Model(models, name, options.precision) for name in names]
+        save_babel(models)
+        known = _Known.of(models, options.precision)
         settings = {"RECUR_PRECISION": options.precision}
         with Server(launch_service(models, settings)) as server, Probe(server.port) as probe:
             done = uvloop.run(_run(server, known, options))
@@ -90,10 +96,31 @@ def soak(options: SoakOptions) -> Soak:
         return done
 
 
-async def _run(server: Server, models: Sequence[Model], options: SoakOptions) -> Soak:
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What each model of the folder must answer."""
+
+    models: Sequence[Model]
+    """Of one graph."""
+    translators: Sequence[Translator]
+
+    @classmethod
+    def of(cls, folder: Path, precision: Precision) -> Self:
+        newest = {name: folder / name / str(found[-1]) for name, found in scan(folder).items()}
+        pairs = {n for n, path in newest.items() if read_manifest(path).encoder is not None}
+        models = [Model(folder, name, precision) for name in newest if name not in pairs]
+        return cls(models, [Translator(folder, name) for name in sorted(pairs)])
+
+
+async def _run(server: Server, known: _Known, options: SoakOptions) -> Soak:
     done = Soak()
     worlds = [
-        World(Client(server.port), models, np.random.default_rng([options.seed, number]))
+        World(
+            Client(server.port),
+            known.models,
+            known.translators,
+            np.random.default_rng([options.seed, number]),
+        )
         for number in range(options.clients)
     ]
     began = time.monotonic()

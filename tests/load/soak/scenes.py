@@ -4,18 +4,21 @@ Every scene asks with a random number generator of its own and checks what comes
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from tests.load.soak.client import Client, Reply, Unanswered
 from tests.load.soak.expected import Chunk, Model, Sampling
+from tests.load.soak.translators import Asked, Translator
 
 _LONGEST, _MEDIAN, _SPREAD = 400, 20, 1.0
 _MANY = 24
 """Sequences of one request, at most."""
 _MAX_TOKENS, _MAX_CHOICES = 48, 3
+_WIDEST, _SOURCES, _LONGEST_SOURCE = 6, 12, 40
+"""Of a search, and of one request for translations."""
 _STAY_SECONDS = 0.05
 
 
@@ -25,6 +28,8 @@ class World:
 
     client: Client
     models: Sequence[Model]
+    """Of one graph."""
+    translators: Sequence[Translator]
     rng: np.random.Generator
     num_checked: int = 0
     """Predictions and generated tokens."""
@@ -87,6 +92,48 @@ async def generate(world: World) -> None:
             raise Unanswered(f"{len(tokens)} tokens of {body}")
         model.check_generated(prompt, tokens, prompt=prompt, sampling=sampling, choice=choice)
         world.num_checked += len(tokens)
+
+
+async def translate(world: World) -> None:
+    """Searches of all widths, texts written token by token, and one among them that is left."""
+    translator = world.translators[world.rng.integers(len(world.translators))]
+    path, rng = f"/v1/models/{translator.name}", world.rng
+    search = {
+        "beam_width": int(rng.integers(1, _WIDEST + 1)),
+        "length_penalty": float(rng.choice([0.0, 0.6, 1.0])),
+        "max_tokens": int(rng.integers(1, _MAX_TOKENS)),
+    }
+    asked = Asked(**search)
+    sources = [
+        translator.source(int(rng.integers(1, _LONGEST_SOURCE)), rng)
+        for _ in range(rng.integers(1, _SOURCES))
+    ]
+    match rng.choice(["search", "write", "stream", "leave"], p=[0.5, 0.2, 0.2, 0.1]):
+        case "search":
+            wrong = [10**9]
+            body = {"inputs": [*sources, wrong], **search}
+            reply = await world.client.ask("POST", f"{path}/predict", body)
+            *predictions, refused = reply.json()["predictions"]
+            _require(len(predictions) == len(sources), "a row was lost", reply)
+            _require(set(refused) == {"error"}, "a wrong row was answered", reply)
+            for source, prediction in zip(sources, predictions, strict=True):
+                translator.check(source, asked, prediction)
+            world.num_checked += len(sources)
+        case "write":
+            body = {"prompt": sources[0], "n": asked.beam_width, **search}
+            reply = await world.client.ask("POST", f"{path}/generate", body)
+            texts = [choice["text"] for choice in reply.json()["choices"]]
+            translator.check_choices(sources[0], asked, texts)
+            world.num_checked += len(texts)
+        case "stream":
+            body = {"prompt": sources[0], "max_tokens": asked.max_tokens}
+            texts = await _streamed(world, f"{path}/generate", body, 1)
+            translator.check_choices(sources[0], replace(asked, beam_width=1), texts)
+            world.num_checked += 1
+        case _:
+            after = float(rng.uniform(0, _STAY_SECONDS))
+            body = {"inputs": sources, **search}
+            await world.client.leave("POST", f"{path}/predict", body, after_seconds=after)
 
 
 async def nonsense(world: World) -> None:

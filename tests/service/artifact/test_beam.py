@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 
 from service.artifact.beam import Beam, BeamParams, Candidate, Ended, Hypothesis
-from service.artifact.scores import likeliest_tokens
+from service.artifact.scores import likeliest_tokens, log_softmax
 
 END, A, B = 0, 1, 2
 TOKENS = (END, A, B)
@@ -113,6 +114,21 @@ def test_the_likeliest_tokens_come_with_their_probabilities():
     assert [one.token for one in first] == [1, 2]
     assert [one.token for one in second] == [0, 1]
     assert math.exp(first[0].log_probability) == pytest.approx(0.6)
+
+
+@given(
+    hnp.arrays(
+        np.float32, st.tuples(st.integers(1, 4), st.integers(1, 9)), elements=st.integers(-3, 3)
+    ),
+    st.integers(1, 12),
+)
+def test_the_likeliest_are_the_first_of_all_in_order_and_of_equals_the_lower_id(
+    logits: np.ndarray, count: int
+):
+    for row, told in zip(log_softmax(logits), likeliest_tokens(logits, count), strict=True):
+        order = np.argsort(-row, kind="stable")[:count]
+        assert [one.token for one in told] == order.tolist()
+        assert [one.log_probability for one in told] == pytest.approx(row[order].tolist())
 
 
 def test_of_equals_the_first_told_lives():

@@ -30,8 +30,9 @@ from service.engine.engine import Engine, EngineConfig
 from service.engine.pool import Pool
 from service.engine.scheduler import SchedulerConfig
 from service.errors import ModelNotFound
-from service.registry.served_model import ServedModel, VerifiedModel
+from service.registry.served_model import ServedModel, VerifiedEncoder, VerifiedModel, serve
 from service.runtime.base import Runtime, State, StepInput, StepOutput
+from service.runtime.encoder_decoder import Encoder
 from service.runtime.onnx import OnnxRuntime
 from service.runtime.session import RuntimeConfig
 from service.sessions.store.memory import MemoryStore, SessionsConfig
@@ -43,6 +44,7 @@ from tests.service.artifacts import (
     save_running_total,
     save_stress,
 )
+from tests.service.babel import save_babel
 from tests.service.fakes import DEAR_CALLS
 from tests.service.sessions.stores import Clock
 
@@ -55,10 +57,18 @@ OnStep = Callable[[StepInput], None]
 @cache
 def small_artifacts() -> dict[str, Artifact]:
     with TemporaryDirectory() as folder:
-        saves = (save_running_total, save_banded_total, save_babble, save_parity, save_stress)
+        saves = (
+            save_running_total,
+            save_banded_total,
+            save_babble,
+            save_parity,
+            save_stress,
+            save_babel,
+        )
         artifacts = [load_artifact(save(Path(folder))) for save in saves]
         for artifact in artifacts:
             runtime_of(artifact)  # while its files are there
+            encoder_of(artifact)
     return {artifact.manifest.name: artifact for artifact in artifacts}
 
 
@@ -72,6 +82,22 @@ def runtime_of(artifact: Artifact) -> OnnxRuntime:
             artifact.model_path, artifact.manifest.graph, RuntimeConfig(device="cpu")
         )
     return _runtimes[artifact.digest]
+
+
+_encoders: dict[str, Encoder] = {}
+
+
+def encoder_of(artifact: Artifact) -> Encoder | None:
+    """Of an encoder-decoder; `runtime_of` it is the decoder."""
+    spec = artifact.manifest.encoder
+    if spec is not None and artifact.digest not in _encoders:
+        _encoders[artifact.digest] = Encoder(
+            artifact.encoder_path,
+            spec,
+            RuntimeConfig(device="cpu"),
+            state=artifact.manifest.graph.state,
+        )
+    return _encoders.get(artifact.digest)
 
 
 def direct(name: str) -> OnnxRuntime:
@@ -164,23 +190,16 @@ async def serving(
     served: dict[str, ServedModel] = {}
     pool = Pool(num_workers)
     for artifact in artifacts or small_artifacts().values():
-        name = artifact.manifest.name
-        runtime = Watched(runtime_of(artifact), on_step)
-        engine = Engine(
-            runtime,
-            EngineConfig(scheduler, max_queue=max_queue),
-            pool=pool,
-            name=name,
-            whole=not artifact.manifest.causal,
-            metrics=metrics,
-            cost=DEAR_CALLS,
-        )
-        verified = VerifiedModel(artifact, runtime, "cpu", 0.0, 0.0)
-        served[name] = ServedModel(verified, engine, 0.0)
+        runtime, encoder = Watched(runtime_of(artifact), on_step), encoder_of(artifact)
+        reads = VerifiedEncoder(Watched(encoder, on_step), DEAR_CALLS) if encoder else None
+        verified = VerifiedModel(artifact, runtime, "cpu", 0.0, 0.0, cost=DEAR_CALLS, encoder=reads)
+        config = EngineConfig(scheduler, max_queue=max_queue)
+        served[artifact.manifest.name] = serve(verified, config, pool=pool, metrics=metrics)
     registry = Fixed(served)
     as_any: Any = registry
     plane = DataPlane(as_any, store, limits=limits or DataPlaneLimits(), metrics=metrics)
     engines = [model.engine for model in served.values()]
+    engines += [model.encoder for model in served.values() if model.encoder is not None]
     it = Serving(plane, registry, store, clock, engines, collectors)
     try:
         yield it

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from service.dataplane.types import Chunk, DataPlaneLimits, Feed, OpenRequest
 from service.errors import (
@@ -52,6 +53,17 @@ async def test_chunks_of_free_sessions_step_in_one_batch() -> None:
         results = await feed_many(it, chunk("a", 1), chunk("b", 2), chunk("c", 3))
         assert totals(results) == [1, 2, 3]
         assert batches == [3]
+
+
+async def test_raw_outputs_of_all_chunks_share_the_limit_and_what_is_beyond_fails_alone() -> None:
+    async with serving(limits=DataPlaneLimits(max_raw_bytes=4 * 5)) as it:
+        open_many(it, "a", "b", "c")
+        raw = [replace(chunk(name, 1, 1), raw=True) for name in "abca"]
+        results = await feed_many(it, *raw[:3], chunk("c", 5), raw[3])
+        assert totals(results) == [2, 2, TooLarge, 5, TooLarge]
+        errors = [result for result in results if isinstance(result, TooLarge)]
+        assert [error.param for error in errors] == ["steps[2].raw", "steps[4].raw"]
+        assert it.plane.session("a", call=call()).step == 2
 
 
 async def test_sessions_of_several_models_go_on_in_one_request() -> None:

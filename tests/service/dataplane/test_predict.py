@@ -1,7 +1,10 @@
 """Predicting: the task's own terms, from numbers that nothing but the sequence decides."""
 
 import asyncio
+import threading
 import time
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,8 +12,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from service.artifact.artifact import load_artifact
 from service.artifact.scores import log_softmax
-from service.dataplane.types import Classification, DataPlaneLimits, Forecast, Prediction
+from service.artifact.text import Text
+from service.dataplane.types import (
+    Chunk,
+    Classification,
+    DataPlaneLimits,
+    Forecast,
+    OpenRequest,
+    Prediction,
+)
+from service.engine.scheduler import SchedulerConfig
 from service.errors import (
     DeadlineExceeded,
     InvalidInput,
@@ -23,6 +36,7 @@ from service.errors import (
     TooLarge,
 )
 from service.runtime.base import StepInput
+from tests.service.artifacts import save_babble
 from tests.service.dataplane.serving import (
     call,
     column,
@@ -113,6 +127,22 @@ async def test_raw_outputs_of_a_whole_sequence_model_are_its_scores() -> None:
     assert isinstance(result, Prediction)
     assert result.outputs is not None
     assert result.outputs["logits"].tolist() == [-1, 1]
+
+
+async def test_raw_outputs_beyond_the_limit_are_refused_before_anything_runs() -> None:
+    steps: list[StepInput] = []
+    limits = DataPlaneLimits(max_raw_bytes=10 * VOCAB * 4)
+    async with serving(on_step=steps.append, limits=limits) as it:
+        for texts in (["a" * 11], ["a" * 6, "a" * 5]):
+            with pytest.raises(TooLarge, match="RECUR_MAX_RAW_BYTES") as caught:
+                await it.plane.predict("babble", texts, call=call(), raw=True)
+            assert caught.value.param == "raw"
+            assert caught.value.details == {"limit": 10 * VOCAB * 4}
+        assert steps == []
+        await it.plane.predict("babble", ["a" * 11], call=call())
+        await it.plane.predict("babble", ["a" * 6, "a" * 4, ""], call=call(), raw=True)
+        # A classifier's scores are no more for a long sequence than for a short one.
+        await it.plane.predict("parity", [np.ones(900, np.int64)], call=call(), raw=True)
 
 
 BAD_NUMBERS: list[tuple[Any, type[RecurError], str]] = [
@@ -292,6 +322,35 @@ async def test_the_loop_turns_while_a_long_text_is_read() -> None:
     assert isinstance(error, TooLarge)
     # Read on the loop, it would be the two or three that a task takes.
     assert turns > 50
+
+
+@pytest.mark.parametrize(("steps", "on_loop"), [(10, True), (6000, False)])
+async def test_a_long_text_is_told_off_the_loop(
+    tmp_path: Path, steps: int, *, on_loop: bool
+) -> None:
+    artifact = load_artifact(save_babble(tmp_path))
+    text = Overheard(artifact.folder / "tokenizer.json")
+    wide = SchedulerConfig(max_padded_steps=4096, lonely_padded_steps=4096)
+    async with serving([replace(artifact, text=text)], scheduler=wide) as it:
+        prediction = await predict_one(it, "babble", "a" * steps)
+        it.plane.open_session("babble", OpenRequest(session_id="mine"), call=call())
+        await it.plane.feed("mine", "a" * steps, call=call())
+        await it.plane.feed_many([Chunk("mine", "a" * steps)], call=call())
+    assert prediction.steps == steps
+    assert len(text.threads) == 3 * steps
+    assert {thread is threading.current_thread() for thread in text.threads} == {on_loop}
+
+
+class Overheard(Text):
+    """Remembers on which thread it was asked for each token."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.threads: list[threading.Thread] = []
+
+    def token(self, token_id: int) -> str:
+        self.threads.append(threading.current_thread())
+        return super().token(token_id)
 
 
 numbers = st.lists(st.integers(-1000, 1000), min_size=1, max_size=30)

@@ -187,6 +187,37 @@ async def test_draining_finishes_the_work_in_flight_and_refuses_more() -> None:
         assert isinstance(end, Finished)
 
 
+async def test_work_in_pieces_is_admitted_once_and_a_drain_waits_for_all_of_it() -> None:
+    runtime = RunningTotal()
+    async with running(runtime, EngineConfig(SMALL.scheduler, max_queue=2)) as engine:
+        with engine.reserve(2, deadline=None) as submit:
+            with pytest.raises(QueueFull, match="RECUR_MAX_QUEUE"):
+                engine.submit([row([1], runtime)], deadline=None)
+            drain = asyncio.create_task(engine.drain(10))
+            await asyncio.sleep(0)
+            with pytest.raises(Draining), engine.reserve(1, deadline=None):
+                pass
+            # Each piece may be of more rows than there are sequences.
+            for _ in range(3):
+                ends = await submit([row([n], runtime) for n in range(5)]).ends()
+                assert [end.answer for end in ends if isinstance(end, Finished)] == [*range(5)]
+            assert engine.in_flight == 2
+            assert not drain.done()
+        assert await drain
+        assert engine.in_flight == 0
+
+
+async def test_pieces_are_refused_once_the_engine_is_closed() -> None:
+    runtime = RunningTotal()
+    async with running(runtime) as engine:
+        with pytest.raises(DeadlineExceeded), engine.reserve(1, deadline=time.monotonic() - 1):
+            pass
+        with engine.reserve(1, deadline=None) as submit:
+            await engine.close()
+            with pytest.raises(Draining):
+                submit([row([1], runtime)])
+
+
 async def test_closing_answers_whatever_is_left() -> None:
     gate = Gate()
     runtime = RunningTotal(on_step=gate)

@@ -18,6 +18,8 @@ from service.artifact.manifest import (
 )
 from service.dataplane.plane import DataPlane
 from service.dataplane.types import (
+    DEFAULT_SEARCH,
+    Attention,
     Call,
     Choice,
     Chunk,
@@ -32,6 +34,7 @@ from service.dataplane.types import (
     OpenRequest,
     Prediction,
     Predictions,
+    SearchRequest,
     SequenceInput,
     SessionInfo,
     StepReply,
@@ -112,7 +115,14 @@ class FakeDataPlane(DataPlane):
         return self.models()[0]
 
     async def predict(
-        self, ref: str, inputs: Sequence[SequenceInput], *, call: Call, raw: bool = False
+        self,
+        ref: str,
+        inputs: Sequence[SequenceInput],
+        *,
+        call: Call,
+        raw: bool = False,
+        explain: bool = False,
+        search: SearchRequest = DEFAULT_SEARCH,
     ) -> Predictions:
         self.model(ref)
         self.calls.append(call)
@@ -120,7 +130,10 @@ class FakeDataPlane(DataPlane):
             raise InvalidInput("at least one sequence", param="inputs")
         if isinstance(inputs[0], str):
             await self._obey(inputs[0])
-        return Predictions("sums", 3, [self._predict(value, raw) for value in inputs])
+        results = [self._predict(value, raw) for value in inputs]
+        if explain:
+            results = [_explained(result) for result in results]
+        return Predictions("sums", 3, results)
 
     async def generate(
         self, ref: str, request: GenerateRequest, *, call: Call
@@ -259,6 +272,15 @@ class FakeDataPlane(DataPlane):
             return error
         total = numbers.sum(axis=0, keepdims=True)
         return Prediction(Forecast(total), len(numbers), {"forecast": total[None]} if raw else None)
+
+
+def _explained(result: Prediction | RecurError) -> Prediction | RecurError:
+    """One head that looks at the last step alone."""
+    if isinstance(result, RecurError):
+        return result
+    weights = np.zeros(result.steps, np.float32)
+    weights[-1] = 1
+    return replace(result, attention=Attention(weights))
 
 
 def _numbers(value: SequenceInput) -> np.ndarray:

@@ -126,6 +126,13 @@ def test_quantiles_are_by_their_shares_in_json_and_in_tensors():
     assert json.loads(tensors.metadata["quantiles"]) == [0.1, 0.5, 0.9]
 
 
+async def test_explanations_come_one_after_the_other_with_their_lengths():
+    content = body({"inputs": ROWS, "lengths": [2, 1]}, explain="true")
+    tensors = answer(await send(PREDICT, content, IN_TENSORS))
+    assert tensors.arrays["attention"].tolist() == [0, 1, 1]
+    assert tensors.arrays["attention.lengths"].tolist() == [2, 1]
+
+
 async def test_a_step_in_tensors_is_the_step_in_json_and_its_retry_is_told():
     async with client_of(make_app(FakeDataPlane())) as client:
         await client.post("/v1/models/sums/sessions", json={"session_id": "mine"})

@@ -112,6 +112,28 @@ def test_no_bytes_make_anything_but_a_value_or_a_refusal(body: bytes):
 
 
 PREDICT = BodyDecoder(PredictBody, sequences="inputs")
+STEPS = BodyDecoder(StepsBody, sequences="steps")
+CHUNK = b'{"session_id": "a", "inputs": "{ \\"step\\": \\"step\\": "}'
+
+
+@pytest.mark.parametrize("length", [1, 50_000], ids=["short", "long"])
+@pytest.mark.parametrize("field", ["session_id", "inputs", "step", "raw"])
+def test_a_name_twice_in_one_of_many_chunks_is_refused_by_its_place(field: str, length: int):
+    values = {"session_id": b'"a"', "inputs": b"[1%b]" % (b",1" * length)}
+    values |= {"step": b"1", "raw": b"true"}
+    fields = [b'"%b":%b' % (name.encode(), value) for name, value in values.items()]
+    again = b'"%b":%b' % (field.encode(), values[field])
+    body = b'{"steps": [%b, {%b, %b}, %b]}' % (CHUNK, b",".join(fields), again, CHUNK)
+    error = refusal(STEPS, body)
+    assert type(error) is MalformedRequest
+    assert error.param == f"steps[1].{field}"
+
+
+def test_the_same_names_in_many_chunks_are_fine():
+    one = b'{"session_id": "a", "step": 1, "inputs": [1], "raw": false}'
+    body = b'{"steps": [%b], "deadline_ms": 5}' % b",".join([one, CHUNK, one])
+    steps = STEPS.decode(body, max_sequences=3).steps
+    assert [chunk.step for chunk in steps] == [1, None, 1]
 
 
 def test_too_many_sequences_are_refused_before_one_of_them_is_read():

@@ -41,6 +41,19 @@ def test_lists_of_numbers_are_rows_of_features():
     assert rows.tolist() == [[1.0, 2.5], [-300.0, 0.0]]
 
 
+def test_a_flat_list_is_token_ids_or_where_one_number_is_not_whole_samples():
+    ids, samples = read("[1, 2]"), read("[1, -0.5, 1e-3]")
+    assert isinstance(ids, np.ndarray)
+    assert (ids.dtype, ids.tolist()) == (np.int64, [1, 2])
+    assert isinstance(samples, np.ndarray)
+    assert samples.dtype == np.float32
+    np.testing.assert_array_equal(samples, np.array([1, -0.5, 1e-3], np.float32))
+    many = np.linspace(-1, 1, 50_001).round(6)
+    long = read(str(many.tolist()))
+    assert isinstance(long, np.ndarray)
+    np.testing.assert_array_equal(long, many.astype(np.float32))
+
+
 @pytest.mark.parametrize(
     ("text", "param"),
     [
@@ -52,9 +65,9 @@ def test_lists_of_numbers_are_rows_of_features():
         ("[[1, 2], [3]]", "inputs[1][1]"),
         ("[[1, 2], 3]", "inputs[1][1]"),
         ("[1, [2]]", "inputs[1][1]"),
-        ("[1, 2.5]", "inputs[1][1]"),
-        ("[1.0]", "inputs[1][0]"),
         ("[1, true]", "inputs[1][1]"),
+        ("[1.5, true]", "inputs[1][1]"),
+        ("[0.5, 1e39]", "inputs[1][1]"),
         ("[[true]]", "inputs[1][0][0]"),
         ("[[1], [null]]", "inputs[1][1][0]"),
         ('[["1"]]', "inputs[1][0][0]"),
@@ -130,7 +143,8 @@ def test_a_long_list_of_ids_is_read_whole():
         ("[1,2]", "[]", "inputs[1][60000]"),
         ("1", '"1,2"', "inputs[1][60000]"),
         ("[1,2]", "[1e39,2]", "inputs[1][60000][0]"),
-        ("1", "1.5", "inputs[1][60000]"),
+        ("1", "1.5e99", "inputs[1][60000]"),
+        ("1", "true", "inputs[1][60000]"),
         ("1", "9223372036854775808", "inputs[1]"),
     ],
 )

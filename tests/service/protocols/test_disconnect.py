@@ -4,9 +4,11 @@ import asyncio
 import socket
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from service.errors import Cancelled
 from service.protocols.presence import Presence
+from service.telemetry.metrics import Metrics
 from tests.service.garbage import garbage_of
 from tests.service.protocols.fakes import FakeDataPlane
 from tests.service.protocols.serving import make_app, served
@@ -22,13 +24,22 @@ PATIENCE_SECONDS = 5.0
         ("/v1/models/sums/generate", b'{"prompt":"wait","stream":true}'),
         ("/v1/models/sums/generate", b'{"prompt":"to wait","stream":true}'),
         ("/v1/sessions/mine/steps", b'{"inputs":"wait"}'),
+        ("/v1/sessions/mine/generate", b'{"prompt":"wait"}'),
         ("/v1/sessions/mine/generate", b'{"prompt":"to wait","stream":true}'),
     ],
-    ids=["predict", "generate", "stream at once", "stream midway", "step", "session stream"],
+    ids=[
+        "predict",
+        "generate",
+        "stream at once",
+        "stream midway",
+        "step",
+        "session",
+        "session stream",
+    ],
 )
 def test_work_stops_when_its_client_leaves(path: str, body: bytes):
-    plane = FakeDataPlane()
-    with served(make_app(plane)) as address:
+    plane, collectors = FakeDataPlane(), CollectorRegistry()
+    with served(make_app(plane, metrics=Metrics(collectors))) as address:
         with socket.create_connection(address) as client:
             client.sendall(request("/v1/models/sums/sessions", b'{"session_id":"mine"}'))
             assert b" 201 " in client.recv(65536)
@@ -36,6 +47,8 @@ def test_work_stops_when_its_client_leaves(path: str, body: bytes):
             assert plane.entered.wait(PATIENCE_SECONDS)
             assert not plane.left.is_set()
         assert plane.left.wait(PATIENCE_SECONDS)
+    labels = {"protocol": "native", "model": "sums", "outcome": "cancelled"}
+    assert collectors.get_sample_value("recur_requests_total", labels) == 1
 
 
 def test_a_client_that_leaves_amid_its_body_leaves_no_work():

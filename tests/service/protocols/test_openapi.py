@@ -81,7 +81,7 @@ def test_every_status_has_a_content_type_and_every_parameter_is_in_the_path(oper
     ("method", "path", "body", "shape"),
     [
         ("POST", "/v1/models/sums/predict", b'{"inputs":[[[1,2]],[]],"raw":true}', PredictReply),
-        ("POST", "/v1/models/sums/predict", b'{"inputs":["a"]}', PredictReply),
+        ("POST", "/v1/models/sums/predict", b'{"inputs":["a"],"explain":true}', PredictReply),
         ("POST", "/v1/models/sums/generate", b'{"prompt":"a","logprobs":0}', GenerateReply),
         ("POST", "/v1/models/sums/sessions", b"{}", SessionReply),
         ("POST", "/v1/sessions/mine/steps", b'{"inputs":[[1,2]]}', StepReply),

@@ -45,6 +45,14 @@ async def test_raw_adds_the_tensors():
     assert reply.json()["predictions"][0]["outputs"] == {"forecast": [[[1.0, 2.0]]]}
 
 
+async def test_an_explanation_is_told_where_it_is_asked_for():
+    async with client_of(make_app(FakeDataPlane())) as client:
+        reply = await client.post(PREDICT, json=FINE | {"explain": True})
+        plain = await client.post(PREDICT, json=FINE)
+    assert reply.json()["predictions"][0]["attention"] == {"weights": [1.0]}
+    assert "attention" not in plain.json()["predictions"][0]
+
+
 async def test_a_step_asked_again_is_answered_with_the_same_bytes():
     async with client_of(make_app(FakeDataPlane())) as client:
         opened = await client.post("/v1/models/sums/sessions", json={"ttl_seconds": 60})

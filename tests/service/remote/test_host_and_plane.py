@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from service.dataplane.types import Call, GenerateRequest, OpenRequest
+from service.dataplane.types import Call, GenerateRequest, OpenRequest, SearchRequest
 from service.errors import InvalidInput, ModelFailed, Unavailable
 from service.remote.host import MAX_AHEAD, Host
 from service.remote.link import Link
@@ -29,7 +29,16 @@ class Doing:
     given: int = 0
     seen: list[tuple[str, str, str, float]] = field(default_factory=list)
 
-    async def predict(self, ref: str, inputs: Any, *, call: Call, raw: bool) -> Any:
+    async def predict(
+        self,
+        ref: str,
+        inputs: Any,
+        *,
+        call: Call,
+        raw: bool,
+        explain: bool,
+        search: SearchRequest,
+    ) -> Any:
         if ref == "bad":
             raise InvalidInput("no", param="inputs[0]", details={"max": 1})
         if ref == "broken":
@@ -41,7 +50,7 @@ class Doing:
             except asyncio.CancelledError:
                 self.cancelled.set()
                 raise
-        return (ref, inputs, call, raw)
+        return (ref, inputs, call, raw, explain, search)
 
     async def generate(
         self, ref: str, request: GenerateRequest, *, call: Call
@@ -103,8 +112,13 @@ async def linked() -> AsyncIterator[Pair]:
 
 async def test_what_is_asked_is_done_and_answered() -> None:
     async with linked() as pair:
-        asks = [pair.plane.predict("m", [n], call=CALL, raw=True) for n in range(100)]
-        assert await asyncio.gather(*asks) == [("m", [n], CALL, True) for n in range(100)]
+        search = SearchRequest(beam_width=4, length_penalty=0.6)
+        asks = [
+            pair.plane.predict("m", [n], call=CALL, raw=True, explain=n > 50, search=search)
+            for n in range(100)
+        ]
+        answers = [("m", [n], CALL, True, n > 50, search) for n in range(100)]
+        assert await asyncio.gather(*asks) == answers
         assert pair.host.num_asked == 0
 
 

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 from service.artifact.artifact import load_artifact
-from service.runtime.base import StepInput, host_state
+from service.runtime.base import Memory, StepInput, host_state
 from service.runtime.device import DeviceGraph, ResidentState
 from service.runtime.host import HostGraph
 from service.runtime.session import RuntimeConfig, cuda_is_offered, open_session
 from tests.service.artifacts import save_babble, save_parity
+from tests.service.babel import save_babel
 
 ROWS = 5
 
@@ -38,6 +39,38 @@ def chunk(seed: int, steps: int) -> tuple[np.ndarray, np.ndarray]:
     lengths = rng.integers(1, steps + 1, ROWS).astype(np.int32)
     lengths[0] = steps
     return rng.integers(0, 256, (ROWS, steps)), lengths
+
+
+@pytest.mark.parametrize("device", ["cpu", CUDA])
+def test_a_decoder_looks_back_at_what_the_host_looks_back_at(device: str, tmp_path: Path) -> None:
+    host, resident = graphs(save_babel(tmp_path), device)
+    rng = np.random.default_rng(0)
+    host_end = device_end = (np.zeros((1, ROWS, 8), np.float32),)
+    for _ in range(2):
+        values = rng.uniform(-1, 1, (ROWS, 16, 8)).astype(np.float32)
+        memory = Memory(values, rng.integers(1, 17, ROWS).astype(np.int32))
+        for _ in range(3):  # the same one again, as rows step on together
+            tokens, ones = rng.integers(0, 12, (ROWS, 1)), np.ones(ROWS, np.int32)
+            expected = host.run(StepInput(tokens, ones, host_end, memory=memory))
+            seen = resident.run(StepInput(tokens, ones, device_end, memory=memory))
+            tolerance = 0.0 if device == "cpu" else 1e-4
+            for name in ("logits", "attention"):
+                np.testing.assert_allclose(
+                    seen.outputs[name], expected.outputs[name], atol=tolerance
+                )
+            host_end, device_end = expected.state, seen.state
+
+
+def test_a_memory_is_on_the_device_for_as_long_as_somebody_looks_at_it(tmp_path: Path) -> None:
+    _, resident = graphs(save_babel(tmp_path), "cpu")
+    memory = Memory(np.ones((1, 16, 8), np.float32), np.ones(1, np.int32))
+    values, lengths = np.array([[3]]), np.ones(1, np.int32)
+    state = (np.zeros((1, 1, 8), np.float32),)
+    for _ in range(2):
+        resident.run(StepInput(values, lengths, state, memory=memory))
+    assert resident.num_memories == 1
+    del memory
+    assert resident.num_memories == 0
 
 
 @pytest.mark.parametrize("device", ["cpu", CUDA])

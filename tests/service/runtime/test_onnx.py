@@ -123,7 +123,7 @@ def test_a_model_without_state_steps_without_one(tmp_path: Path) -> None:
     result = runtime.step(StepInput(values, np.array([3, 1], np.int32), ()))
     assert result.outputs["logits"].argmax(axis=1).tolist() == [1, 1]
     assert result.state == ()
-    assert runtime.per_step == frozenset()
+    assert runtime.per_step == {"attention"}
 
 
 ONE_ROW = (np.zeros((1, 1, 1), np.float32),)

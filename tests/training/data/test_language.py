@@ -6,7 +6,7 @@ import torch
 
 from training.config import DataConfig, ModelConfig, OptimConfig, RunConfig
 from training.data.batches import DataFacts
-from training.data.language import LanguageData, words_of
+from training.data.language import LanguageData, split_novel, words_of
 from training.evaluation.evaluate import evaluate
 from training.export.graph import build_graph
 from training.runner import Runner
@@ -37,6 +37,13 @@ def test_words_of_other_splits_are_unknown_and_the_ends_of_lines_count():
         ("validation", "100 words"),
         ("test", "100 words"),
     )
+
+
+def test_a_novel_is_cut_in_tenths_in_its_own_order():
+    data = split_novel("abcdefghijklmnopqrst", FACTS, config=CONFIG.data, seed=0)
+    pieces = (data.learned, data.held_out, data.tested)
+    read = [data.tokenizer.decode(piece.tolist()) for piece in pieces]
+    assert read == ["abcdefghijklmnop", "qr", "st"]
 
 
 def test_words_are_measured_by_perplexity_beside_counts_of_words():

@@ -15,7 +15,6 @@ from torch import Tensor
 from service.artifact.artifact import load_artifact
 from service.artifact.beam import BeamParams
 from service.artifact.manifest import MANIFEST_FILE, Manifest, Seq2SeqOutput
-from service.errors import ArtifactError
 from service.registry.served_model import verify as verify_for_serving
 from service.runtime.session import RuntimeConfig
 from tests.training.tiny import publish_tiny
@@ -50,6 +49,10 @@ CONFIGS = {
     "multi_head": replace(CONFIG, attention="multi_head"),
     "dot": replace(CONFIG, attention="dot", bidirectional=False),
     "blind": replace(CONFIG, attention=None, layers=2),
+    "summed and residual": replace(CONFIG, layers=3, combine="sum", residual=True),
+    "averaged and normalised": replace(CONFIG, layers=2, combine="mean", layer_norm=True),
+    "norms inside": replace(CONFIG, cell="ln_lstm", layers=2),
+    "minimal": replace(CONFIG, cell="min_gru", attention=None),
 }
 
 
@@ -170,6 +173,18 @@ def test_its_card_shows_where_it_looked(published: Path):
     assert "what people wrote" in card
 
 
+def test_a_version_that_does_not_look_back_is_whole_without_weights(tmp_path: Path):
+    folder = publish_tiny(tmp_path, recipe="tiny-pairs-blind").folder
+    artifact = load_artifact(folder)
+    output = artifact.manifest.output
+    assert isinstance(output, Seq2SeqOutput)
+    assert output.attention is None
+    assert [spec.name for spec in artifact.manifest.graph.outputs] == ["logits"]
+    card = (folder / "card.md").read_text()
+    assert "(lengths.png)" in card
+    assert "a decoder without attention" in card
+
+
 def test_a_search_finds_the_same_alone_and_in_company(published: Path):
     runner = open_runner(load_artifact(published))
     assert isinstance(runner, PairRunner)
@@ -198,9 +213,10 @@ def test_it_is_not_lowered_to_integers(published: Path):
         publish_quantized("tiny-pairs", Folders(models=published.parents[1]))
 
 
-def test_the_service_refuses_what_it_cannot_run(published: Path):
-    with pytest.raises(ArtifactError, match="encoder"):
-        verify_for_serving(load_artifact(published), RuntimeConfig(device="cpu"))
+def test_the_service_verifies_both_graphs(published: Path):
+    verified = verify_for_serving(load_artifact(published), RuntimeConfig(device="cpu"))
+    assert verified.encoder is not None
+    assert verified.probe_difference <= 1e-5
 
 
 @pytest.mark.parametrize(

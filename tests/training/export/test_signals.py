@@ -71,6 +71,14 @@ def test_a_digit_reads_alike_wherever_and_however_large_it_is_drawn():
     assert (here[:, 0, [0, 1, 5, 6, 7, 8]] == 0).all()
 
 
+def test_layers_add_to_what_they_read_and_are_normalised_where_that_is_asked_for():
+    config = ModelConfig(cell="ln_gru", hidden=10, layers=3, residual=True, layer_norm=True)
+    made = SignalNetwork(config, SCALING, PLAIN, paces=(0.5,) * FEATURES, name="logits").eval()
+    assert made.stack.residual
+    assert len(made.stack.norms) == 3
+    assert verify(made, build_graph(made))[CHUNKS_EQUAL_WHOLE] == 0.0
+
+
 def test_a_value_comes_out_in_its_own_units():
     made = network("plain", "lstm", layers=2, outputs=VALUE)
     verify(made, build_graph(made))

@@ -9,13 +9,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.training.nn.reference.mirrored import EVERY_CELL, array, mirrored
+from tests.training.nn.reference.mirrored import EVERY_CELL, array, mirrored, stir
 from training.config import Cell, Combine, ModelConfig
 from training.export.claims import CHUNKS_EQUAL_WHOLE
 from training.export.graph import build_graph
 from training.export.lowering.step import step_graph
 from training.export.verify import ONNX_EQUALS_TORCH, verify
 from training.export.verify_lowered import Lowered, verify_step
+from training.nn.cells import NORMALISED
 from training.nn.models import LanguageModel
 from training.nn.recurrent import RecurrentStack
 from training.nn.reference.readout import ReadoutWeights, read_last, read_steps
@@ -27,7 +28,10 @@ FEATURES, HIDDEN = 5, 8
 ROUNDING = 1e-5
 """float32 against float32 and float64, through six layers of 64 steps; mostly near 1e-6."""
 SIX = pytest.param(6, marks=pytest.mark.slow)
-STEPPED: tuple[Cell, ...] = ("rnn_tanh", "rnn_relu", "lstm", "min_gru", "min_lstm")
+ROUNDING_OF_NORMS = 2e-4
+"""Of cells with norms inside: what divides by the deviation of eight numbers that lie close to each
+other widens their rounding, at every step anew."""
+STEPPED: tuple[Cell, ...] = tuple(cell for cell in EVERY_CELL if cell not in ("gru", "gru_cho"))
 """The cells whose steps, written out, keep every bit. A GRU's are told apart in `test_step`."""
 
 
@@ -67,7 +71,12 @@ def stack(cell: Cell, layers: int, kind: Kind) -> RecurrentStack:
     for norm in made.norms:
         torch.nn.init.normal_(norm.weight, 1.0, 0.2)
         torch.nn.init.normal_(norm.bias, 0.0, 0.2)
+    stir(made)
     return made.eval()
+
+
+def rounding(cell: Cell) -> float:
+    return ROUNDING_OF_NORMS if cell in NORMALISED else ROUNDING
 
 
 def numbers(draw: np.random.Generator, shape: tuple[int, ...]) -> Array:
@@ -82,7 +91,7 @@ def test_a_graph_is_torch_and_owes_nothing_to_company_padding_or_chunks(
 ):
     network = stack(cell, layers, KINDS[kind])
     seen = verify(network, build_graph(network))
-    assert seen.pop(ONNX_EQUALS_TORCH) < ROUNDING
+    assert seen.pop(ONNX_EQUALS_TORCH) < rounding(cell)
     assert seen == dict.fromkeys(seen, 0.0)
     assert (CHUNKS_EQUAL_WHOLE in seen) is not KINDS[kind].bidirectional
 
@@ -98,15 +107,21 @@ def test_a_graph_is_the_reference_on_ragged_rows_from_any_state(cell: Cell, laye
 @settings(max_examples=30, deadline=None)
 @given(
     cell=st.sampled_from(EVERY_CELL),
-    layers=st.integers(1, 3),
-    kind=st.sampled_from(sorted(KINDS)),
+    layers=st.integers(1, 6),
+    kind=st.builds(
+        Kind,
+        bidirectional=st.booleans(),
+        combine=st.sampled_from(["concat", "sum", "mean"]),
+        residual=st.booleans(),
+        layer_norm=st.booleans(),
+    ),
     lengths=st.lists(st.integers(1, 20), min_size=1, max_size=6),
     seed=st.integers(0, 2**31),
 )
 def test_any_graph_on_any_rows_is_the_reference(
-    cell: Cell, layers: int, kind: str, lengths: list[int], seed: int
+    cell: Cell, layers: int, kind: Kind, lengths: list[int], seed: int
 ):
-    assert_is_the_reference(stack(cell, layers, KINDS[kind]), lengths=tuple(lengths), seed=seed)
+    assert_is_the_reference(stack(cell, layers, kind), lengths=tuple(lengths), seed=seed)
 
 
 @pytest.mark.parametrize("cell", STEPPED)
@@ -149,8 +164,9 @@ def test_outputs_at_every_step_and_scalars_at_the_last_are_the_reference(cell: C
     weights = ReadoutWeights(array(network.head.weight), array(network.head.bias))
     valid = np.arange(7) < lengths[:, None]
     every, last = read_steps(states, weights).outputs, read_last(states, lengths, weights).outputs
-    np.testing.assert_allclose(seen.outputs[valid], every[valid], atol=ROUNDING)
-    np.testing.assert_allclose(seen.outputs[np.arange(3), lengths - 1], last, atol=ROUNDING)
+    np.testing.assert_allclose(seen.outputs[valid], every[valid], atol=rounding(cell))
+    ends = seen.outputs[np.arange(3), lengths - 1]
+    np.testing.assert_allclose(ends, last, atol=rounding(cell))
 
 
 def assert_is_the_reference(
@@ -175,4 +191,5 @@ def assert_is_the_reference(
         (ran.outputs[valid], reference.outputs[valid]),
         *zip(ran.state, reference.state, strict=True),
     ]:
-        np.testing.assert_allclose(ours, theirs, atol=ROUNDING, rtol=ROUNDING)
+        allowed = rounding(network.cell)
+        np.testing.assert_allclose(ours, theirs, atol=allowed, rtol=allowed)

@@ -14,9 +14,14 @@ CONFIG = ModelConfig(
 )
 LENGTHS = torch.tensor([6, 2, 4])
 BLIND = replace(CONFIG, attention=None)
-every_config = pytest.mark.parametrize(
-    "config", [CONFIG, BLIND, replace(CONFIG, cell="lstm", layers=2)], ids=["gru", "blind", "lstm"]
-)
+STACKED = replace(CONFIG, cell="ln_lstm", layers=3, combine="sum", residual=True, layer_norm=True)
+CONFIGS = {
+    "gru": CONFIG,
+    "blind": BLIND,
+    "lstm": replace(CONFIG, cell="lstm", layers=2),
+    "stacked": STACKED,
+}
+every_config = pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
 
 
 def network(config: ModelConfig = CONFIG) -> EncoderDecoder:
@@ -48,6 +53,15 @@ def test_a_target_may_be_read_in_chunks(config: ModelConfig):
         state = decoded.state
         pieces.append(decoded.logits)
     torch.testing.assert_close(torch.cat(pieces, dim=1), whole.logits)
+
+
+def test_the_encoder_is_the_stack_that_its_configuration_says():
+    encoder, (source, _) = network(STACKED).encoder, rows()
+    stack = encoder.stack
+    assert (stack.combine, stack.residual, len(stack.norms)) == ("sum", True, 3)
+    encoded = encoder(source, LENGTHS)
+    assert encoded.memory.shape == (3, 6, STACKED.hidden)
+    assert len(encoded.state) == 4  # h and c of both parts of the decoder
 
 
 def test_a_decoder_that_looks_says_where():

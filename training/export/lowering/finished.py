@@ -97,8 +97,8 @@ class Lookup:
 
 @dataclass(frozen=True, slots=True)
 class Loop:
-    """A loop over time that is no `Layer`: a minimal cell's. Its body is whole in itself, and its
-    operators have no attributes."""
+    """A loop over time that is no `Layer`: a minimal cell's, or a normalised one's. Its body is
+    whole in itself."""
 
     node: onnx.NodeProto
     body: onnx.GraphProto

@@ -8,7 +8,6 @@ from functools import partial
 
 import numpy as np
 import onnx
-from onnx import numpy_helper
 
 from service.artifact.graphs import GraphSpec, TensorSpec
 from training.export.draft import Draft
@@ -74,28 +73,19 @@ def _add_layer(draft: Draft, graph: Finished, layer: Layer) -> None:
 
 def _add_body(draft: Draft, loop: Loop) -> None:
     """The loop's body once: every row is of its one step, so that none is passed on as it is."""
-    node, body = loop.node, loop.body
-
-    def inside(name: str) -> str:
-        """Two loops may have the same names in their bodies."""
-        return f"{identity(node)}_{name}"
-
-    state, *now = (value.name for value in body.input)
-    draft.add("Identity", [node.input[0]], inside(state))
-    for tensor, steps in zip(now, node.input[1:], strict=True):
-        if tensor != VALID_NOW:
-            draft.add("Squeeze", [steps, draft.integers(0)], inside(tensor))
-    for tensor in body.initializer:
-        draft.constant(inside(tensor.name), numpy_helper.to_array(tensor))
+    node, body, prefix = loop.node, onnx.GraphProto(), f"{identity(loop.node)}_"
+    body.CopyFrom(loop.body)
     for one in body.node:
-        inputs, (output,) = [inside(name) for name in one.input], one.output
         if VALID_NOW in one.input:
-            draft.add("Identity", [inputs[1]], inside(output))
-        else:
-            draft.add(one.op_type, inputs, inside(output))
-    after, told = (inside(value.name) for value in body.output)
-    draft.add("Identity", [after], node.output[0])
-    draft.add("Unsqueeze", [told, draft.integers(0)], node.output[1])
+            one.op_type, one.input[:] = "Identity", [one.input[1]]
+    *after, told = (value.name for value in body.output)
+    names = [value.name for value in body.input if value.name != VALID_NOW]
+    wires = dict(zip(names, node.input, strict=False)) | dict(zip(after, node.output, strict=False))
+    for tensor in names[len(after) :]:
+        now = draft.add("Squeeze", [wires[tensor], draft.integers(0)], f"{prefix}{tensor}")
+        wires[tensor] = now
+    draft.graft(body, wires, prefix=prefix)
+    draft.add("Unsqueeze", [f"{prefix}{told}", draft.integers(0)], node.output[len(after)])
 
 
 def _add_sums(draft: Draft, graph: Finished, layer: Layer, cell: Cell) -> Sums:

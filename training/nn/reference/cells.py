@@ -10,6 +10,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from training.config import Cell as CellName
+from training.nn.reference.norm import Standard, standardise
 from training.nn.reference.recurrence import Array, Cell, State, Step, StepGradients, Weights
 
 
@@ -157,6 +158,84 @@ def min_lstm(x: Array, state: State, weights: Weights) -> Step:
     return Step((p * h + (1 - p) * n,), back)
 
 
+def ln_lstm(x: Array, state: State, weights: Weights) -> Step:
+    """c' = f * c + i * g;  h' = o * tanh(LN(c') + s). Gates i f g o. Ba, Kiros and Hinton 2016.
+
+    Equations 20 to 22: i, f and o are sigmoids, g a tanh, each of its part of LN(W x) + b +
+    LN(R h) + d. LN is over the vector of all gates, and has a gain: gx of the input, gh of the
+    state, gc of the memory.
+    """
+    h, c = state
+    from_x, from_h = standardise(x @ weights["W"].T), standardise(h @ weights["R"].T)
+    a = weights["gx"] * from_x.u + weights["b"] + weights["gh"] * from_h.u + weights["d"]
+    a_i, a_f, a_g, a_o = np.split(a, 4, axis=-1)
+    i, f, g, o = sigmoid(a_i), sigmoid(a_f), np.tanh(a_g), sigmoid(a_o)
+    new_c = f * c + i * g
+    memory = standardise(new_c)
+    told = np.tanh(weights["gc"] * memory.u + weights["s"])
+
+    def back(d_state: State) -> StepGradients:
+        d_h, d_c = d_state
+        d_o, d_told = d_h * told, d_h * o * (1 - told**2)
+        d_c = d_c + memory.back(d_told * weights["gc"])
+        d_i, d_f, d_g = d_c * g, d_c * c, d_c * i
+        d_a = np.concatenate(
+            [d_i * i * (1 - i), d_f * f * (1 - f), d_g * (1 - g**2), d_o * o * (1 - o)], axis=-1
+        )
+        d_x, d_R_h = from_x.back(d_a * weights["gx"]), from_h.back(d_a * weights["gh"])
+        read = _gradients(x, h, weights, d_input_sum=d_x, d_state_sum=d_R_h)
+        d_weights = {
+            **read.weights,
+            "b": d_a.sum(0),
+            "d": d_a.sum(0),
+            "gx": (d_a * from_x.u).sum(0),
+            "gh": (d_a * from_h.u).sum(0),
+            "gc": (d_told * memory.u).sum(0),
+            "s": d_told.sum(0),
+        }
+        return StepGradients(read.x, (read.state[0], d_c * f), d_weights)
+
+    return Step((o * told, new_c), back)
+
+
+def ln_gru(x: Array, state: State, weights: Weights) -> Step:
+    """n = tanh(LN(W x) + b + r * (LN(R h) + d));  h' = (1 - z) * n + z * h. Gates r z n.
+
+    Ba, Kiros and Hinton 2016, appendix: r and z are sigmoids of their part of LN(W x) + b +
+    LN(R h) + d, normalised together; n is normalised by itself. Gains gx and gh as in `ln_lstm`.
+    """
+    (h,) = state
+    cut = [2 * h.shape[-1]]
+    from_x = [standardise(part) for part in np.split(x @ weights["W"].T, cut, axis=-1)]
+    from_h = [standardise(part) for part in np.split(h @ weights["R"].T, cut, axis=-1)]
+    u_x, u_h = (np.concatenate([one.u for one in part], axis=-1) for part in (from_x, from_h))
+    rz_x, n_x = np.split(weights["gx"] * u_x + weights["b"], cut, axis=-1)
+    rz_h, n_h = np.split(weights["gh"] * u_h + weights["d"], cut, axis=-1)
+    r, z = np.split(sigmoid(rz_x + rz_h), 2, axis=-1)
+    n = np.tanh(n_x + r * n_h)
+
+    def back(d_state: State) -> StepGradients:
+        (d_h,) = d_state
+        d_n, d_z = d_h * (1 - z), d_h * (h - n)
+        d_a_n = d_n * (1 - n**2)
+        d_a_rz = np.concatenate([d_a_n * n_h * r * (1 - r), d_z * z * (1 - z)], axis=-1)
+        d_a_x = np.concatenate([d_a_rz, d_a_n], axis=-1)
+        d_a_h = np.concatenate([d_a_rz, d_a_n * r], axis=-1)
+        d_W_x = _back_of_parts(from_x, d_a_x * weights["gx"], cut)
+        d_R_h = _back_of_parts(from_h, d_a_h * weights["gh"], cut)
+        read = _gradients(x, h, weights, d_input_sum=d_W_x, d_state_sum=d_R_h)
+        d_weights = {
+            **read.weights,
+            "b": d_a_x.sum(0),
+            "d": d_a_h.sum(0),
+            "gx": (d_a_x * u_x).sum(0),
+            "gh": (d_a_h * u_h).sum(0),
+        }
+        return StepGradients(read.x, (read.state[0] + d_h * z,), d_weights)
+
+    return Step(((1 - z) * n + z * h,), back)
+
+
 def positive(a: Array) -> Array:
     """g(a) = a + 1/2 where a >= 0, sigmoid(a) where not."""
     return np.where(a >= 0, a + 0.5, sigmoid(a))
@@ -175,13 +254,19 @@ CELLS: Mapping[CellName, Cell] = {
     "gru_cho": gru_cho,
     "min_gru": min_gru,
     "min_lstm": min_lstm,
+    "ln_lstm": ln_lstm,
+    "ln_gru": ln_gru,
 }
 
 
 def with_other_update(weights: Weights) -> Weights:
-    """A GRU's weights for h' = (1 - z) * h + z * n: the rows of z change their sign."""
-    turned = dict[str, Array]()
-    for name, stacked in weights.items():
+    """A GRU's weights for h' = (1 - z) * h + z * n: the rows of z change their sign.
+
+    Of a normalised one those of gains and shifts, for in its matrices r and z share a mean.
+    """
+    turned = dict(weights)
+    for name in weights.keys() - ({"W", "R"} if "gx" in weights else ()):
+        stacked = weights[name]
         r, z, n = np.split(stacked, 3)
         turned[name] = np.concatenate([r, -z, n])
     return turned
@@ -189,6 +274,11 @@ def with_other_update(weights: Weights) -> Weights:
 
 def _positive_slope(a: Array) -> Array:
     return np.where(a >= 0, 1.0, sigmoid(a) * (1 - sigmoid(a)))
+
+
+def _back_of_parts(parts: list[Standard], d_u: Array, cut: list[int]) -> Array:
+    pairs = zip(parts, np.split(d_u, cut, axis=-1), strict=True)
+    return np.concatenate([part.back(d) for part, d in pairs], axis=-1)
 
 
 def _input_sum(x: Array, weights: Weights) -> Array:

@@ -32,23 +32,37 @@ class Normalised:
     back: Callable[[Array], NormGradients]
 
 
+@dataclass(frozen=True, slots=True)
+class Standard:
+    u: Array
+    """Of mean 0 and variance 1 over the last axis, but for epsilon."""
+    back: Callable[[Array], Array]
+
+
+def standardise(x: Array) -> Standard:
+    """u = (x - mean) / sqrt(variance + epsilon) over the last axis."""
+    scale = 1 / np.sqrt(x.var(-1, keepdims=True) + EPSILON)
+    u = (x - x.mean(-1, keepdims=True)) * scale
+
+    def back(d_u: Array) -> Array:
+        """d_u loses its mean and its part along u: neither shift nor stretch of x changes u."""
+        along = u * (d_u * u).mean(-1, keepdims=True)
+        return scale * (d_u - d_u.mean(-1, keepdims=True) - along)
+
+    return Standard(u, back)
+
+
 def normalise(rows: Rows, weights: NormWeights) -> Normalised:
     """y = gain * u + shift, u = (x - mean) / sqrt(variance + epsilon) over a step's features.
 
     Ba, Kiros and Hinton 2016 (arXiv 1607.06450), equation 4, of a layer's outputs.
     """
     valid = valid_steps(rows)[..., None]
-    mean = rows.inputs.mean(-1, keepdims=True)
-    scale = 1 / np.sqrt(rows.inputs.var(-1, keepdims=True) + EPSILON)
-    u = (rows.inputs - mean) * scale
+    standard = standardise(rows.inputs)
 
     def back(d_outputs: Array) -> NormGradients:
-        """d_u loses its mean and its part along u: neither shift nor stretch of x changes u."""
         d_outputs = np.where(valid, d_outputs, 0.0)
-        d_u = d_outputs * weights.gain
-        along = u * (d_u * u).mean(-1, keepdims=True)
-        d_inputs = scale * (d_u - d_u.mean(-1, keepdims=True) - along)
-        d_weights = NormWeights((d_outputs * u).sum((0, 1)), d_outputs.sum((0, 1)))
-        return NormGradients(d_inputs, d_weights)
+        d_weights = NormWeights((d_outputs * standard.u).sum((0, 1)), d_outputs.sum((0, 1)))
+        return NormGradients(standard.back(d_outputs * weights.gain), d_weights)
 
-    return Normalised(np.where(valid, weights.gain * u + weights.shift, 0.0), back)
+    return Normalised(np.where(valid, weights.gain * standard.u + weights.shift, 0.0), back)

@@ -20,7 +20,8 @@ State = tuple[Array, ...]
 
 Weights = Mapping[str, Array]
 """W of the input `[gates * hidden, features]`, R of the state `[gates * hidden, hidden]`, and their
-biases b and d `[gates * hidden]`; each cell says which it has, and in which order its gates are."""
+biases b and d `[gates * hidden]`; each cell says which it has, what else, and the order of its
+gates."""
 
 
 @dataclass(frozen=True, slots=True)

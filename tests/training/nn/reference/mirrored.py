@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from training.config import Cell
-from training.nn.cells import NUM_GATES
+from training.nn.cells import NORMALISED, NUM_GATES
 from training.nn.recurrent import RecurrentStack
 from training.nn.reference.cells import CELLS
 from training.nn.reference.norm import NormWeights
@@ -41,6 +41,13 @@ def named_weights(stack: RecurrentStack, layer: int, side: int) -> dict[str, Ten
         "b": weights.input_bias,
         "d": weights.recurrent_bias,
     }
+    if (norms := weights.norms) is not None:
+        named |= {
+            "gx": norms.input,
+            "gh": norms.recurrent,
+            "gc": norms.memory,
+            "s": norms.memory_bias,
+        }
     return {name: weight for name, weight in named.items() if weight is not None}
 
 
@@ -57,10 +64,20 @@ def array(tensor: Tensor) -> Array:
     return tensor.detach().cpu().numpy().astype(np.float64)
 
 
+def stir(stack: RecurrentStack) -> None:
+    """Gains and shifts inside of cells that are not one and zero."""
+    for name, weight in stack.named_parameters():
+        if name.endswith("_gain"):
+            torch.nn.init.normal_(weight, 1.0, 0.3)
+        elif stack.cell in NORMALISED and name.endswith("_bias"):
+            torch.nn.init.normal_(weight, 0.0, 0.3)
+
+
 def double(stack: RecurrentStack, *, seed: int = 0) -> RecurrentStack:
     """In float64, with gains and shifts of its norms that are not one and zero."""
     torch.manual_seed(seed)
     for norm in stack.norms:
         torch.nn.init.normal_(norm.weight, 1.0, 0.3)
         torch.nn.init.normal_(norm.bias, 0.0, 0.3)
+    stir(stack)
     return stack.double().eval()

@@ -1,13 +1,11 @@
 """The cells in torch are their NumPy references, step by step; the two meanings of z are one."""
 
-from dataclasses import fields
-
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from tests.training.nn.reference.mirrored import EVERY_CELL, array, mirrored
+from tests.training.nn.reference.mirrored import EVERY_CELL, array, double, mirrored
 from training.config import Cell
 from training.nn.cells import (
     CellWeights,
@@ -15,6 +13,8 @@ from training.nn.cells import (
     LstmState,
     gru_cho_step,
     gru_step,
+    ln_gru_step,
+    ln_lstm_step,
     lstm_step,
     min_gru_decay,
     min_lstm_decay,
@@ -24,6 +24,7 @@ from training.nn.cells import (
 from training.nn.recurrent import RecurrentStack
 from training.nn.reference.cells import CELLS, sigmoid
 from training.nn.reference.cells import with_other_update as with_other_update_in_numpy
+from training.nn.reference.norm import standardise
 from training.nn.reference.recurrence import Array, State, Weights
 
 ROWS, FEATURES, HIDDEN = 5, 3, 4
@@ -31,8 +32,7 @@ EXACT = 1e-12
 
 
 def stack(cell: Cell) -> RecurrentStack:
-    torch.manual_seed(0)
-    return RecurrentStack(cell, FEATURES, HIDDEN).double()
+    return double(RecurrentStack(cell, FEATURES, HIDDEN))
 
 
 def torch_step(cell: Cell, x: Tensor, state: tuple[Tensor, ...], weights: CellWeights):
@@ -56,6 +56,11 @@ def torch_step(cell: Cell, x: Tensor, state: tuple[Tensor, ...], weights: CellWe
             return decayed(min_gru_decay(x, weights))
         case "min_lstm":
             return decayed(min_lstm_decay(x, weights))
+        case "ln_lstm":
+            after = ln_lstm_step(x, LstmState(*state), weights)
+            return (after.h, after.c)
+        case "ln_gru":
+            return (ln_gru_step(x, h, weights),)
 
 
 def drawn(*, states: int = 1, spread: float = 1.0) -> tuple[Array, State]:
@@ -109,7 +114,15 @@ def test_derivatives_written_by_hand_are_differences_in_the_limit(cell: Cell):
 
 
 def with_z_that_lets_go(x: Array, h: Array, weights: Weights, cell: Cell) -> Array:
-    """h' = (1 - z) * h + z * n, as Chung et al. 2014 write it."""
+    """h' = (1 - z) * h + z * n, as Chung et al. 2014 and, normalised, Ba et al. 2016 write it."""
+    if cell == "ln_gru":
+        a_x, a_h = x @ weights["W"].T, h @ weights["R"].T
+        parts = [np.s_[:, : 2 * HIDDEN], np.s_[:, 2 * HIDDEN :]]
+        u_x, u_h = (np.hstack([standardise(a[part]).u for part in parts]) for a in (a_x, a_h))
+        r_x, z_x, n_x = np.split(weights["gx"] * u_x + weights["b"], 3, axis=1)
+        r_h, z_h, n_h = np.split(weights["gh"] * u_h + weights["d"], 3, axis=1)
+        z, n = sigmoid(z_x + z_h), np.tanh(n_x + sigmoid(r_x + r_h) * n_h)
+        return (1 - z) * h + z * n
     (W_r, W_z, W_n), (R_r, R_z, R_n) = (np.split(weights[name], 3) for name in "WR")
     b_r, b_z, b_n = np.split(weights["b"], 3)
     d_r, d_z, d_n = np.split(weights.get("d", np.zeros(3 * HIDDEN)), 3)
@@ -119,7 +132,7 @@ def with_z_that_lets_go(x: Array, h: Array, weights: Weights, cell: Cell) -> Arr
     return (1 - z) * h + z * np.tanh(x @ W_n.T + b_n + from_h)
 
 
-@pytest.mark.parametrize("cell", ["gru", "gru_cho"])
+@pytest.mark.parametrize("cell", ["gru", "gru_cho", "ln_gru"])
 def test_a_gru_of_the_other_meaning_of_z_is_a_change_of_sign_away(cell: Cell):
     network = stack(cell)
     weights = mirrored(network).layers[0][0]
@@ -132,11 +145,17 @@ def test_a_gru_of_the_other_meaning_of_z_is_a_change_of_sign_away(cell: Cell):
     np.testing.assert_allclose(array(seen), expected, atol=EXACT)
 
 
-def test_the_other_meaning_of_the_other_meaning_is_the_first():
-    weights = stack("gru").layer(0).weights(0)
+@pytest.mark.parametrize("cell", ["gru", "gru_cho", "ln_gru"])
+def test_the_other_meaning_of_the_other_meaning_is_the_first(cell: Cell):
+    network = stack(cell)
+    before = mirrored(network).layers[0][0]
+    turned = with_other_update_in_numpy(with_other_update_in_numpy(before))
+    for name in before:
+        np.testing.assert_array_equal(turned[name], before[name])
+    weights = network.layer(0).weights(0)
     again = with_other_update(with_other_update(weights))
-    for field in fields(weights):
-        assert torch.equal(getattr(again, field.name), getattr(weights, field.name))
+    x, h = torch.from_numpy(drawn()[0]), torch.from_numpy(drawn()[1][0])
+    assert torch.equal(torch_step(cell, x, (h,), again)[0], torch_step(cell, x, (h,), weights)[0])
 
 
 def test_the_two_forms_of_a_gru_are_not_the_same_network():

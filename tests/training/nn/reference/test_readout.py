@@ -48,23 +48,25 @@ def test_a_vanilla_network_with_its_output_is_its_reference(cell: Cell, many: st
         np.testing.assert_allclose(gradient, back.layers[0][0][name], atol=EXACT)
 
 
-def test_pooling_is_its_reference():
+@pytest.mark.parametrize("heads", [1, 3])
+def test_pooling_is_its_reference(heads: int):
     torch.manual_seed(0)
-    pooling = AdditivePooling(4).double()
+    pooling = AdditivePooling(4, heads).double()
     steps = torch.randn(3, 7, 4, dtype=torch.float64, requires_grad=True)
     pooled = pooling(steps, valid_steps(LENGTHS, 7))
-    d_pooled = torch.randn_like(pooled)
-    pooled.backward(d_pooled)
+    d_pooled = torch.randn_like(pooled.vector)
+    pooled.vector.backward(d_pooled)
     weights = PoolingWeights(
-        array(pooling.keys.weight), array(pooling.keys.bias), array(pooling.query.weight[0])
+        array(pooling.keys.weight), array(pooling.keys.bias), array(pooling.query.weight)
     )
     reference = pool(Rows(array(steps), LENGTHS.numpy()), weights)
-    np.testing.assert_allclose(array(pooled), reference.outputs, atol=EXACT)
+    np.testing.assert_allclose(array(pooled.vector), reference.outputs, atol=EXACT)
+    np.testing.assert_allclose(array(pooled.weights), reference.shares, atol=EXACT)
     back = reference.back(array(d_pooled))
     for seen, expected in [
         (steps.grad, back.inputs),
         (pooling.keys.weight.grad, back.weights.W),
         (pooling.keys.bias.grad, back.weights.b),
-        (pooling.query.weight.grad[0], back.weights.v),
+        (pooling.query.weight.grad, back.weights.v),
     ]:
         np.testing.assert_allclose(array(seen), expected, atol=EXACT)

@@ -84,7 +84,7 @@ def test_residual_and_normalised_stacks_are_their_reference(
 @settings(max_examples=25, deadline=None)
 @given(
     cell=st.sampled_from(EVERY_CELL),
-    layers=st.integers(1, 3),
+    layers=st.integers(1, 6),
     bidirectional=st.booleans(),
     combine=st.sampled_from(["concat", "sum", "mean"]),
     residual=st.booleans(),

@@ -205,7 +205,8 @@ class DataPlane:
             session = lease.session
             model = self._registry.pinned(session.model, session.version)
             prompt = await self._prompt(model, request)
-            digest = digest_of(b"generate", repr(request).encode(), prompt.tobytes())
+            asked = repr(replace(request, prompt=None)).encode()
+            digest = await digest_of(b"generate", asked, prompt)
             past = past_step(session, step, digest, self._metrics)
             if past is not None:
                 assert isinstance(past.reply, GenerationDone), "the digest is that of a generation"

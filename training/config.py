@@ -35,6 +35,9 @@ class DataConfig:
     """How often an epoch comes back to an item that is another one each time."""
     min_frequency: int = 1
     """A word seen less often in the training text becomes `[UNK]`."""
+    longest_story: int = 0
+    """Tokens beyond which a story is left out of training, where it costs much and teaches little;
+    0: all are read."""
     num_pieces: int = 0
     """Pieces that words are cut into (BPE), so that no word is unknown; 0: words stay whole."""
     source_tokens: int = 0
@@ -64,10 +67,18 @@ class ModelConfig:
     """Whether what writes tokens scores them by the vectors that they come in by."""
     recent_steps: int = 0
     """Last rows of the series that a forecaster keeps beside its recurrent state."""
+    quantiles: tuple[float, ...] = ()
+    """Shares of what comes that a forecast tells bands for; ascending, with the median's 0.5."""
+    seasons: tuple[int, ...] = ()
+    """Rows after each of which a series with bands is taken to come again; 1: it stays where it
+    is."""
     reading: Reading = "plain"
-    """How a row of numbers is read: scaled; with its difference from the row before; the same
-    with the direction of the first two; with joints seen from the first one; as a frame of
-    samples, by its spectrum; or in deviations from what its own sequence began with."""
+    """How a row of numbers is read: scaled; with its difference from the row before; as a pen's
+    way, from its own beginning and in its own size; as joints seen from the first one; as a frame
+    of samples, by its spectrum; or in deviations from what its own sequence began with."""
+    answers_by: Literal["now", "all"] = "now"
+    """What a network of signals reads its answer off: its outputs now, or these beside the mean
+    of all up to now."""
     baseline_steps: int = 0
     """First rows of a sequence that are taken for its normal state."""
     combine: Combine = "concat"
@@ -130,6 +141,8 @@ class RunConfig:
     """What a user of the model should know before trusting it; goes on the card."""
     search: SearchConfig = SearchConfig()
     """Of a model that writes from what it read."""
+    examples: tuple[str, ...] = ()
+    """Made-up texts that its card shows with what is written of them; none: some of the test."""
     seed: int = 0
     precision: Precision = "32-true"
     accelerator: str = "cpu"

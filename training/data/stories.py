@@ -99,7 +99,12 @@ class StoryQuestions(LabelledTexts):
     def train(self, epoch: int, shard: Shard) -> list[Batch]:
         """Every question once, of other people and places than the last time."""
         draw = random.Random(epoch_seed(self.seed, epoch))
-        items = [self._retold(item, draw) for item in self.learned.items]
+        longest = self.config.longest_story
+        items = [
+            self._retold(item, draw)
+            for item, ids in zip(self.learned.items, self.learned.ids, strict=True)
+            if not longest or len(ids) <= longest
+        ]
         return self.shuffled(encode_texts(self.tokenizer, items), epoch, shard)
 
     def _retold(self, item: Labelled, draw: random.Random) -> Labelled:

@@ -27,8 +27,8 @@ _SHOWN_TOKENS = range(3, 15)
 def evaluate_classification(data: LabelledTexts, runner: Runner, *, reference: str) -> Evaluation:
     """Accuracy on the test split, beside always saying the commonest training label."""
     classes = len(data.labels)
-    told = _told(data.tested.ids, runner)
-    logits = _scores(told)
+    told = told_of(data.tested.ids, runner)
+    logits = torch.stack([torch.from_numpy(one.outputs) for one in told])  # [texts, classes]
     targets = torch.tensor([data.labels.index(item.class_name) for item in data.tested.items])
     commonest, _ = Counter(item.class_name for item in data.learned.items).most_common(1)[0]
     right = sum(item.class_name == commonest for item in data.tested.items)
@@ -50,16 +50,7 @@ def evaluate_classification(data: LabelledTexts, runner: Runner, *, reference: s
     return Evaluation((metric,), picture, more_pictures=_looks(data, told))
 
 
-def classify(texts: Sequence[Tensor], runner: Runner) -> Tensor:
-    """Scores of the classes `[texts, classes]` of texts `[time]`."""
-    return _scores(_told(texts, runner))
-
-
-def _scores(told: Sequence[Ran]) -> Tensor:
-    return torch.stack([torch.from_numpy(one.outputs) for one in told])  # [texts, classes]
-
-
-def _told(texts: Sequence[Tensor], runner: Runner) -> list[Ran]:
+def told_of(texts: Sequence[Tensor], runner: Runner) -> list[Ran]:
     """Of each text, `outputs [classes]` and `attention [time, heads]`."""
     told = list[Ran]()
     for start in range(0, len(texts), _ROWS):

@@ -8,7 +8,7 @@ from torchmetrics.functional.classification import multiclass_accuracy
 
 from service.artifact.manifest import Metric
 from training.data.stories import StoryQuestions, task_of
-from training.evaluation.classification import classify
+from training.evaluation.classification import told_of
 from training.evaluation.evaluation import Evaluation, Picture
 from training.evaluation.plots import bars_picture
 from training.runner import Runner
@@ -16,7 +16,7 @@ from training.runner import Runner
 
 def evaluate_stories(data: StoryQuestions, runner: Runner, *, reference: str) -> Evaluation:
     """The mean of the tasks' accuracies, beside always saying a task's commonest answer."""
-    told = classify(data.tested.ids, runner).argmax(dim=-1)  # [questions]
+    told = torch.tensor([int(one.outputs.argmax()) for one in told_of(data.tested.ids, runner)])
     guesses = _commonest(data)
     answers = dict.fromkeys((*data.labels, *(item.class_name for item in data.tested.items)))
     # One that training never saw is an answer too, which is never given.

@@ -4,34 +4,14 @@ Ba, Kiros and Hinton 2016 (arXiv 1607.06450). `training/nn/cells.py` has the sam
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from torch import Tensor
 
-from training.config import Cell
 from training.export.draft import Draft
+from training.export.side import Side
 from training.export.weights import array
-from training.nn.cells import EPSILON, NORMALISED, CellWeights, GateNorms
-
-
-@dataclass(frozen=True, slots=True)
-class Side:
-    """One direction of one layer that is a loop over time."""
-
-    cell: Cell
-    hidden: int
-    weights: CellWeights
-    backward: bool
-    name: str
-    """Begins the names of all its nodes."""
-    finals: tuple[str, ...]
-    """The names of its final state: of h, and of c where there is one."""
-
-    @property
-    def norms(self) -> GateNorms:
-        assert self.weights.norms is not None, "of cells that have them"
-        return self.weights.norms
+from training.nn.cells import EPSILON, NORMALISED
 
 
 def add_normalised_input(draft: Draft, side: Side, product: str) -> list[str]:

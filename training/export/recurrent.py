@@ -8,8 +8,8 @@ import numpy as np
 from service.artifact.graphs import GraphSpec, StateSpec, TensorSpec
 from training.export.draft import Draft
 from training.export.lengths import LENGTHS, add_valid
-from training.export.normalised import Side
 from training.export.scanned import add_scanned
+from training.export.side import Side
 from training.export.weights import OPERATORS, array, layer_weights, operator_attributes
 from training.nn.recurrent import RecurrentStack
 

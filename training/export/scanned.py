@@ -12,7 +12,8 @@ import onnx
 
 from training.export.draft import Draft, value
 from training.export.lengths import LENGTHS, add_turned
-from training.export.normalised import Side, add_ln_gru, add_ln_lstm, add_normalised_input
+from training.export.normalised import add_ln_gru, add_ln_lstm, add_normalised_input
+from training.export.side import Side
 from training.export.weights import array, summed_bias
 from training.nn.cells import NORMALISED
 

@@ -9,21 +9,25 @@ from training.recipes.faults import bearing_fault, turbofan_life
 from training.recipes.finance import stock_movement
 from training.recipes.flight_question import flight_question, flight_question_live
 from training.recipes.handwriting import mnist_rows, pen_digits
+from training.recipes.many_series import exchange_rate, hourly_series
 from training.recipes.motion import aircraft_signal, body_action
 from training.recipes.novel_lm import novel_lm
 from training.recipes.oil_temperature import oil_temperature
 from training.recipes.part_of_speech import part_of_speech
 from training.recipes.question_type import question_type
 from training.recipes.restaurant_replies import restaurant_replies
+from training.recipes.restaurant_sentence import restaurant_sentence
 from training.recipes.sentiment import sentiment
 from training.recipes.speech import digit_string, spoken_digit, stranger_digit
 from training.recipes.story_questions import story_questions
+from training.recipes.subject_line import subject_line
 from training.recipes.tiny import (
     tiny_language,
     tiny_oddities,
     tiny_pairs,
     tiny_pairs_blind,
     tiny_questions,
+    tiny_rhythms,
     tiny_series,
     tiny_tones,
     tiny_tunes,
@@ -50,6 +54,8 @@ _RECIPES: tuple[Recipe, ...] = (
     char_lm,
     question_type,
     oil_temperature,
+    hourly_series,
+    exchange_rate,
     part_of_speech,
     flight_question,
     flight_question_live,
@@ -70,11 +76,14 @@ _RECIPES: tuple[Recipe, ...] = (
     spoken_digit,
     stranger_digit,
     digit_string,
+    restaurant_sentence,
+    subject_line,
     tiny_language,
     tiny_pairs,
     tiny_pairs_blind,
     tiny_questions,
     tiny_series,
+    tiny_rhythms,
     tiny_wishes,
     tiny_wishes_live,
     tiny_waves,

@@ -18,7 +18,7 @@ def sentiment() -> RunConfig:
             token_dropout=0.05,
             spelling=True,
         ),
-        optim=OptimConfig(learning_rate=4e-3, max_epochs=3, weight_decay=0.1, keep="last"),
+        optim=OptimConfig(learning_rate=4e-3, max_epochs=2, weight_decay=0.1, keep="last"),
         references=(
             Reference(
                 "2-layer LSTM 86.3 % accuracy, from GloVe vectors, which this model does without",

@@ -12,14 +12,14 @@ def german_english() -> RunConfig:
             cell="gru",
             hidden=256,
             bidirectional=True,
-            embedding=192,
+            embedding=160,
             dropout=0.3,
             embedding_dropout=0.2,
-            attention="additive",
+            attention="multiplicative",
             tied=True,
         ),
         optim=OptimConfig(
-            learning_rate=3e-3, max_epochs=14, weight_decay=0.01, label_smoothing=0.1, keep="last"
+            learning_rate=3e-3, max_epochs=12, weight_decay=0.01, label_smoothing=0.1, keep="last"
         ),
         references=(
             Reference(
@@ -32,6 +32,12 @@ def german_english() -> RunConfig:
             "It was trained on captions of photographs alone: it knows what is seen in them.",
             "It writes lower-cased words with spaces before punctuation, as its data has them.",
         ),
-        search=SearchConfig(beam_width=5, length_penalty=1.0, max_tokens=60),
+        examples=(
+            "ein kleiner junge in einem roten hemd spielt mit seinem hund im park .",
+            "zwei alte frauen sitzen auf einer bank und lesen zeitung .",
+            "ein mann mit einem blauen helm fährt auf einem fahrrad über die brücke .",
+            "drei kinder bauen am strand eine burg aus sand .",
+        ),
+        search=SearchConfig(beam_width=5, length_penalty=1.5, max_tokens=60),
         precision="bf16-mixed",
     )

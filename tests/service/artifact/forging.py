@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import onnx
+import pytest
 
-from service.artifact.artifact import digest
+from service.artifact.artifact import digest, load_artifact
 from service.artifact.manifest import MANIFEST_FILE
+from service.errors import ArtifactError
 
 
 def read_fields(folder: Path) -> dict[str, Any]:
@@ -70,3 +72,11 @@ def add_int8(folder: Path) -> None:
     graph |= {"file": "int8.onnx", "step_file": None}
     probe = {"file": "probe-int8.npz", "tolerance": 1e-3}
     set_field(folder, "int8", {"graph": graph, "probe": probe})
+
+
+def refused(folder: Path) -> ArtifactError:
+    """Why it does not load."""
+    with pytest.raises(ArtifactError) as caught:
+        load_artifact(folder)
+    assert caught.value.file in str(caught.value)
+    return caught.value

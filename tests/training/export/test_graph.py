@@ -28,10 +28,16 @@ def language_model(cell: Cell = "lstm", layers: int = 2) -> LanguageModel:
     return LanguageModel(config, 13).eval()
 
 
-def classifier(heads: int = 1) -> SequenceClassifier:
+def classifier(heads: int = 1, *, pools_tokens: bool = False) -> SequenceClassifier:
     torch.manual_seed(0)
     config = ModelConfig(
-        cell="lstm", hidden=10, layers=2, bidirectional=True, embedding=6, heads=heads
+        cell="lstm",
+        hidden=10,
+        layers=2,
+        bidirectional=True,
+        embedding=6,
+        heads=heads,
+        pools_tokens=pools_tokens,
     )
     return SequenceClassifier(config, 30, [0, 1, 1, 2], unknown=1).eval()
 
@@ -77,9 +83,9 @@ def test_a_forecaster_does_not_depend_on_company_or_chunks_by_one_bit():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("heads", [1, 3])
-def test_a_head_that_torch_exports_is_torch_with_fused_layers(heads: int):
-    network = classifier(heads)
+@pytest.mark.parametrize(("heads", "pools_tokens"), [(1, False), (3, False), (2, True)])
+def test_a_head_that_torch_exports_is_torch_with_fused_layers(heads: int, pools_tokens: bool):
+    network = classifier(heads, pools_tokens=pools_tokens)
     graph = build_graph(network)
     assert verify(network, graph)[ONNX_EQUALS_TORCH] < ROUNDING
     assert operators(graph)["LSTM"] == 2

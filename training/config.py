@@ -67,10 +67,18 @@ class ModelConfig:
     """Whether what writes tokens scores them by the vectors that they come in by."""
     recent_steps: int = 0
     """Last rows of the series that a forecaster keeps beside its recurrent state."""
+    quantiles: tuple[float, ...] = ()
+    """Shares of what comes that a forecast tells bands for; ascending, with the median's 0.5."""
+    seasons: tuple[int, ...] = ()
+    """Rows after each of which a series with bands is taken to come again; 1: it stays where it
+    is."""
     reading: Reading = "plain"
-    """How a row of numbers is read: scaled; with its difference from the row before; the same
-    with the direction of the first two; with joints seen from the first one; as a frame of
-    samples, by its spectrum; or in deviations from what its own sequence began with."""
+    """How a row of numbers is read: scaled; with its difference from the row before; as a pen's
+    way, from its own beginning and in its own size; as joints seen from the first one; as a frame
+    of samples, by its spectrum; or in deviations from what its own sequence began with."""
+    answers_by: Literal["now", "all"] = "now"
+    """What a network of signals reads its answer off: its outputs now, or these beside the mean
+    of all up to now."""
     baseline_steps: int = 0
     """First rows of a sequence that are taken for its normal state."""
     combine: Combine = "concat"

@@ -116,7 +116,7 @@ class _Bulk:
                 self.results[place] = one
                 continue
             try:
-                begun = feeder.begin(
+                begun = await feeder.begin(
                     lease, model, chunks[place], read=one, room=self._room, place=_place(place)
                 )
             except RecurError as error:

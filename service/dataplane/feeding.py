@@ -92,7 +92,7 @@ class Feeder:
             model = self.model_of(lease)
             read = await read_one(model, chunk.inputs, f"{place}inputs", max_steps=self.max_steps)
             room = room or self.room()
-            feeding = self.begin(lease, model, chunk, read=read, room=room, place=place)
+            feeding = await self.begin(lease, model, chunk, read=read, room=room, place=place)
             if isinstance(feeding, Feed):
                 return feeding
             (end,) = await read_to_end(model, [feeding.row], call)
@@ -110,7 +110,7 @@ class Feeder:
     def model_of(self, lease: Lease) -> ServedModel:
         return self._registry.pinned(lease.session.model, lease.session.version)
 
-    def begin(
+    async def begin(
         self,
         lease: Lease,
         model: ServedModel,
@@ -128,13 +128,13 @@ class Feeder:
         """
         session = lease.session
         # The model is the session's own, so that the bytes alone tell shape and type.
-        digest = digest_of(b"feed", b"raw" if chunk.raw else b"", read.tobytes())
+        digest = await digest_of(b"feed", b"raw" if chunk.raw else b"", read)
         past = past_step(session, chunk.step, digest, self._metrics)
         if past is not None:
             assert isinstance(past.reply, StepReply), "the digest is that of a feed"
             return Feed(past.reply, replayed=True, model=session.model)
         steps = continued(model, read, session.state, param=f"{place}inputs")
         if chunk.raw:
-            room.take(model.manifest.graph, len(steps), param=f"{place}raw")
+            room.take(model.manifest.graph.outputs, len(steps), param=f"{place}raw")
         row = row_of(model, steps, session.state, raw=chunk.raw)
         return Feeding(lease, model, steps, row, digest)

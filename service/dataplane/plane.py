@@ -110,7 +110,8 @@ class DataPlane:
             refuse_search(model, search)
             predicted = partial(_predicted, model, raw=raw, attention=attention, call=call)
         else:
-            wish = Wish(search_of(pair, search, self._limits), raw, attention)
+            room = RawRoom(self._limits.max_raw_bytes)
+            wish = Wish(search_of(pair, search, self._limits), room, raw, attention)
             predicted = partial(translate, pair, wish, call=call, metrics=self._metrics)
         named = [(f"inputs[{at}]", value) for at, value in enumerate(inputs)]
         read = await read_all(model, named, max_steps=self._limits.max_steps)
@@ -204,7 +205,8 @@ class DataPlane:
             session = lease.session
             model = self._registry.pinned(session.model, session.version)
             prompt = await self._prompt(model, request)
-            digest = digest_of(b"generate", repr(request).encode(), prompt.tobytes())
+            asked = repr(replace(request, prompt=None)).encode()
+            digest = await digest_of(b"generate", asked, prompt)
             past = past_step(session, step, digest, self._metrics)
             if past is not None:
                 assert isinstance(past.reply, GenerationDone), "the digest is that of a generation"
@@ -296,7 +298,7 @@ class DataPlane:
         room = RawRoom(self._limits.max_raw_bytes)
         for steps in sequences:
             if not isinstance(steps, RecurError):
-                room.take(model.manifest.graph, len(steps), param="raw")
+                room.take(model.manifest.graph.outputs, len(steps), param="raw")
 
     async def _go_on(
         self,

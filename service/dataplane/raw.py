@@ -1,8 +1,9 @@
 """How large the raw outputs of one request may be: known from its steps, before any is computed."""
 
 import math
+from collections.abc import Iterable
 
-from service.artifact.graphs import GraphSpec, TensorSpec
+from service.artifact.graphs import TensorSpec
 from service.errors import TooLarge
 
 _BYTES_PER_NUMBER = 4
@@ -15,9 +16,14 @@ class RawRoom:
         self._max_bytes = max_bytes
         self._taken = 0
 
-    def take(self, graph: GraphSpec, steps: int, *, param: str) -> None:
-        """Room for the outputs of a sequence. Raises TooLarge, which names `param`."""
-        size = raw_bytes(graph, steps)
+    def take(
+        self, outputs: Iterable[TensorSpec], steps: int, *, param: str, source_steps: int = 1
+    ) -> None:
+        """Room for `outputs` of a sequence; a decoder's may tell of each of `source_steps`.
+
+        Raises TooLarge, which names `param`.
+        """
+        size = raw_bytes(outputs, steps, source_steps=source_steps)
         if self._taken + size > self._max_bytes:
             raise TooLarge(
                 f"{param}: the raw outputs up to here are {self._taken + size} bytes as float32; "
@@ -28,11 +34,9 @@ class RawRoom:
         self._taken += size
 
 
-def raw_bytes(graph: GraphSpec, steps: int) -> int:
-    """Of all outputs of one sequence, at every step where they have a time axis."""
-    return _BYTES_PER_NUMBER * sum(_numbers(output, steps) for output in graph.outputs)
-
-
-def _numbers(output: TensorSpec, steps: int) -> int:
-    width = math.prod(size for size in output.shape if isinstance(size, int))
-    return steps * width if output.per_step else width
+def raw_bytes(outputs: Iterable[TensorSpec], steps: int, *, source_steps: int = 1) -> int:
+    """Of `outputs` of one sequence, at every step where they have a time axis."""
+    sizes = {"batch": 1, "time": steps, "source_time": source_steps}
+    return _BYTES_PER_NUMBER * sum(
+        math.prod(sizes[d] if isinstance(d, str) else d for d in output.shape) for output in outputs
+    )

@@ -48,6 +48,8 @@ from service.sessions.session import SessionState
 
 _LONG_TEXT = 10_000
 """Characters beyond which text is tokenised in a thread; up to here it takes milliseconds."""
+_LONG_BYTES = 1 << 20
+"""Of numbers and token ids, beyond which they are checked in a thread."""
 _LONG_ANSWERS = 5_000
 """Steps beyond which answers are made in a thread: some name every token."""
 _MAX_CHARACTERS_PER_STEP = 64
@@ -128,7 +130,7 @@ async def read_all(
 ) -> list[NDArray[Any] | RecurError]:
     """Each named sequence as the model takes it, or why it cannot be taken.
 
-    Long texts are read in a thread, while the engine is held: its version must not go away
+    What is long is read in a thread, while the engine is held: its version must not go away
     between here and the work.
     """
     if not _is_long([value for _, value in named]):
@@ -311,12 +313,14 @@ def _read_now(
 
 
 def _is_long(values: Sequence[SequenceInput]) -> bool:
-    """Whether the texts among the sequences take a while to be tokenised."""
-    characters = 0
+    """Whether to tokenise the texts among the sequences, or to check the numbers, takes a while."""
+    characters = num_bytes = 0
     for value in values:
         if isinstance(value, str):
             characters += len(value)
-    return characters > _LONG_TEXT
+        elif isinstance(value, np.ndarray):
+            num_bytes += value.nbytes
+    return characters > _LONG_TEXT or num_bytes > _LONG_BYTES
 
 
 def _encode(model: ServedModel, value: str, *, max_steps: int, param: str) -> NDArray[np.int64]:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from service.artifact.beam import BeamParams
 from service.dataplane.aligning import Found, alignment_of, read_again
 from service.dataplane.checking import check, pick
+from service.dataplane.raw import RawRoom
 from service.dataplane.searching import Search, search_all
 from service.dataplane.sources import Begun, Translator, read_sources
 from service.dataplane.stages import of_those_left
@@ -32,6 +33,8 @@ class Wish(msgspec.Struct, frozen=True):
     """What is wanted of each source."""
 
     search: Search
+    room: RawRoom
+    """For what is told of every token of the text."""
     raw: bool = False
     """The decoder's outputs at every token of the text."""
     attention: str | None = None
@@ -76,7 +79,13 @@ async def translate(
     call: Call,
     metrics: Metrics,
 ) -> list[Prediction | RecurError]:
-    """The best text for each source, token ids `[source_time]`; one that fails, fails alone."""
+    """The best text for each source, token ids `[source_time]`; one that fails, fails alone.
+
+    Raises TooLarge where as much as is to be told of the texts has no room, were they as long as
+    they may be.
+    """
+    for source in sources:
+        _take_room(translator, wish, source)
     # Those of like lengths look at hardly any padding.
     order = sorted(range(len(sources)), key=lambda place: len(sources[place]))
     size = max(1, _MAX_ROWS // wish.search.params.width)
@@ -96,6 +105,20 @@ async def translate(
             tokens = sum(one.num_tokens(1) for one in found if isinstance(one, Found))
             metrics.tokens.labels(translator.model.manifest.name).inc(tokens)
     return [results[place] for place in range(len(sources))]
+
+
+def _take_room(translator: Translator, wish: Wish, source: NDArray[np.int64]) -> None:
+    if wish.asks_more:
+        wish.room.take(
+            [
+                spec
+                for spec in translator.model.manifest.graph.outputs
+                if wish.raw or spec.name == wish.attention
+            ],
+            wish.search.params.max_tokens,
+            param="raw" if wish.raw else "explain",
+            source_steps=len(translator.with_end(source)),
+        )
 
 
 async def find(

@@ -18,7 +18,7 @@ from tests.training.tiny import publish_run
 from training.config import RunConfig, SearchConfig
 from training.data.build import build as build_data
 from training.data.pairs import TextPairs
-from training.evaluation.pairs import write
+from training.evaluation.pairs import Writer
 from training.recipes.registry import find_recipe
 from training.recipes.steps import Folders
 from training.runner import PairRunner, open_runner
@@ -234,9 +234,11 @@ def test_a_translator_writes_what_training_measured(made: dict[str, Made]) -> No
     sources = [pair.source for pair in data.tested.items]
     path = "/v1/models/tiny-pairs"
     found = model.post(f"{path}/predict", {"inputs": sources})["predictions"]
-    assert [one["text"] for one in found] == write(data, runner, recipe.search)
+    by_beam = Writer(data, runner, recipe.search).write(data.tested.sources)
+    assert [one["text"] for one in found] == by_beam
     greedy = SearchConfig(max_tokens=recipe.search.max_tokens)
-    for source, text in zip(sources[:20], write(data, runner, greedy), strict=False):
+    greedily = Writer(data, runner, greedy).write(data.tested.sources[:20])
+    for source, text in zip(sources[:20], greedily, strict=True):
         body = {"prompt": source, "stream": True}
         with model.client.stream("POST", f"{path}/generate", json=body) as response:
             lines = [line for line in response.iter_lines() if line.startswith("data: ")]

@@ -11,6 +11,7 @@ from training.data.fsdd import digit_strings, digits_of_a_stranger, spoken_digit
 from training.data.handwriting import mnist_rows, pendigits
 from training.data.language import LanguageData, penn_treebank, tiny_shakespeare, war_and_peace
 from training.data.mail import aeslc
+from training.data.many_series import ManySeries, exchange_rates, m4_hourly
 from training.data.meanings import e2e
 from training.data.motion import natops, utkinect
 from training.data.pairs import TextPairs
@@ -23,6 +24,7 @@ from training.data.synthetic import (
     generated_oddities,
     generated_pairs,
     generated_questions,
+    generated_rhythms,
     generated_series,
     generated_text,
     generated_tones,
@@ -41,6 +43,7 @@ AnyData = (
     | TaggedSentences
     | TextPairs
     | SeriesData
+    | ManySeries
     | LabelledSignals
     | MeasuredSignals
     | AnomalyData
@@ -58,6 +61,8 @@ _LOADERS: Mapping[str, Callable[[DataConfig, int], AnyData]] = {
     "ewt": ewt,
     "atis": atis,
     "etth1": etth1,
+    "m4-hourly": m4_hourly,
+    "exchange-rates": exchange_rates,
     "multi30k": multi30k,
     "camrest676": camrest676,
     "e2e": e2e,
@@ -76,6 +81,7 @@ _LOADERS: Mapping[str, Callable[[DataConfig, int], AnyData]] = {
     "generated-text": generated_text,
     "generated-questions": generated_questions,
     "generated-series": generated_series,
+    "generated-rhythms": generated_rhythms,
     "generated-oddities": generated_oddities,
     "generated-waves": generated_waves,
     "generated-tones": generated_tones,

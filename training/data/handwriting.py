@@ -27,13 +27,12 @@ _PENDIGITS = (
     "03382e1457941714439d40b67e53eaf117fe4d08/data/"
 )
 _MNIST = "https://ossci-datasets.s3.amazonaws.com/mnist/"
+STROKES = ("x", "y", "pen_down")
 _DIGITS = tuple(str(digit) for digit in range(10))
 _IDX_HEADER = {1: 8, 3: 16}
 """Bytes before the numbers, by the count of axes."""
 _PICTURES_PER_GROUP = 100
-_LARGEST_TURN, _LARGEST_STRETCH, _LARGEST_SHEAR = math.radians(12), 0.3, 0.25
-_LARGEST_MOVE = 0.7
-"""In deviations of the digit's own points."""
+_LARGEST_TURN, _LARGEST_STRETCH, _LARGEST_SHEAR = math.radians(15), 0.35, 0.35
 _FEWEST_POINTS = 0.35
 """The share of its points that the fastest digit keeps."""
 _LARGEST_SHIFT = 2
@@ -126,7 +125,7 @@ def pendigits(config: DataConfig, seed: int) -> LabelledSignals:
     scaling = Scaling(mean=(*fitted.mean[:2], 0.0), deviation=(*fitted.deviation[:2], 1.0))
     return LabelledSignals(
         facts=counted(facts, split, "digits"),
-        signals=Signals(("x", "y", "pen_down"), ("", "", ""), scaling),
+        signals=Signals(STROKES, ("", "", ""), scaling),
         split=split,
         config=config,
         seed=seed,
@@ -147,11 +146,11 @@ def strokes(arrays: Named, split: str) -> Items:
 
 
 def slanted(points: Tensor, draw: torch.Generator) -> Tensor:
-    """The same digit by a hand that leans, stretches, begins elsewhere and moves faster.
+    """The same digit by a hand that leans, stretches and moves faster.
 
     A faster pen is seen at fewer points; each stroke keeps its first one, and the digit its last.
     """
-    turn, wide, high, shear, x, y = (2 * torch.rand(6, generator=draw) - 1).tolist()
+    turn, wide, high, shear = (2 * torch.rand(4, generator=draw) - 1).tolist()
     angle = turn * _LARGEST_TURN
     sine, cosine = math.sin(angle), math.cos(angle)
     rotation = torch.tensor([[cosine, -sine], [sine, cosine]])
@@ -159,9 +158,8 @@ def slanted(points: Tensor, draw: torch.Generator) -> Tensor:
         [[1 + wide * _LARGEST_STRETCH, shear * _LARGEST_SHEAR], [0.0, 1 + high * _LARGEST_STRETCH]]
     )
     places = points[:, :2]
-    centre, spread = places.mean(dim=0), places.std(dim=0).mean()
+    centre = places.mean(dim=0)
     moved = (places - centre) @ (rotation @ stretch).T + centre
-    moved = moved + spread * _LARGEST_MOVE * torch.tensor([x, y])
     share = float(torch.rand((), generator=draw)) * (1 - _FEWEST_POINTS) + _FEWEST_POINTS
     kept = torch.rand(len(points), generator=draw) < share
     kept |= points[:, 2] > 0

@@ -12,6 +12,7 @@ from training.config import DataConfig
 from training.data.anomalies import AnomalyData, Experiment, Recorded, experiments_to_learn
 from training.data.batches import DataFacts
 from training.data.language import LanguageData, split_text
+from training.data.many_series import Ahead, ManySeries, Series
 from training.data.pairs import Pair, TextPairs, split_pairs
 from training.data.questions import Labelled, LabelledTexts, split_texts
 from training.data.signals import (
@@ -102,6 +103,27 @@ def generated_series(config: DataConfig, seed: int) -> SeriesData:
     table = Table(("first", "second"), ("", ""), 3600.0, values)
     facts = _facts("generated waves")
     return split_table(table, (400, 500, 600), horizon=4, facts=facts, config=config, seed=seed)
+
+
+def generated_rhythms(config: DataConfig, seed: int) -> ManySeries:
+    """Waves that come again after six hours, each with a level and a size of its own."""
+    draw = np.random.default_rng(seed)
+    series: list[Series] = []
+    for at in range(6):
+        count = 120 + 10 * at
+        wave = np.sin(2 * math.pi * np.arange(count) / 6 + at)
+        values = (wave + draw.normal(0, 0.2, count)) * 2.0**at + 5.0 * 4**at
+        series.append(Series(f"wave {at}", values, (count - 16, count - 8, count)))
+    return ManySeries(
+        facts=_facts("generated rhythms"),
+        series=series,
+        feature="height",
+        step_seconds=3600.0,
+        horizon=4,
+        judged=Ahead((1, 4)),
+        config=config,
+        seed=seed,
+    )
 
 
 def generated_pairs(config: DataConfig, seed: int) -> TextPairs:

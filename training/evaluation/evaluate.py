@@ -4,6 +4,7 @@ from training.config import RunConfig
 from training.data.anomalies import AnomalyData
 from training.data.build import AnyData
 from training.data.language import LanguageData
+from training.data.many_series import ManySeries
 from training.data.pairs import TextPairs
 from training.data.questions import LabelledTexts
 from training.data.signals import LabelledSignals, MeasuredSignals
@@ -16,6 +17,7 @@ from training.evaluation.classification import evaluate_classification
 from training.evaluation.evaluation import Evaluation
 from training.evaluation.forecasting import evaluate_forecasting
 from training.evaluation.language import evaluate_language
+from training.evaluation.many_series import evaluate_many
 from training.evaluation.pairs import evaluate_pairs
 from training.evaluation.signals import evaluate_labelled, evaluate_measured
 from training.evaluation.stories import evaluate_stories
@@ -40,6 +42,9 @@ def evaluate(config: RunConfig, data: AnyData, runner: AnyRunner) -> Evaluation:
             return evaluate_tagging(data, runner, reference=reference)
         case SeriesData(), Runner():
             return evaluate_forecasting(data, runner, reference=reference)
+        case ManySeries(), Runner():
+            bands = config.model.quantiles
+            return evaluate_many(data, runner, quantiles=bands, reference=reference)
         case LabelledSignals() | SpokenWords(), Runner():
             return evaluate_labelled(data, runner, reference=reference)
         case MeasuredSignals(), Runner():

@@ -3,14 +3,17 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
+from itertools import pairwise
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 _DOTS_PER_INCH = 100
 _LABELS_IN_SMALL_MATRIX = 8
+_READ_ON_THE_WAY = 5
 _BLUE, _ORANGE, _GREY = "#2563a8", "#d9731a", "#8a8f98"
 
 
@@ -30,6 +33,19 @@ class Forecast:
     history: NDArray[np.float32]
     forecast: NDArray[np.float32]
     came: NDArray[np.float32]
+    band: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None
+    """The lowest and the highest quantile."""
+    title: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A digit, and the label that each point was read as."""
+
+    points: NDArray[np.float32]
+    """`[time, 3]`: x, y, and whether a stroke begins."""
+    read: Sequence[str]
+    label: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,17 +99,30 @@ def surprise_picture(tokens: Sequence[str], nats: NDArray[np.float64]) -> bytes:
 def confusion_picture(counts: NDArray[np.int64], labels: Sequence[str]) -> bytes:
     side = 2.4 + 0.4 * max(len(labels), 6)
     figure = Figure(figsize=(side, side - 0.6), layout="constrained")
-    axes = figure.subplots()
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    for (row, column), count in np.ndenumerate(counts):
-        colour = "white" if shares[row, column] > 0.5 else "black"
-        axes.text(column, row, str(count), ha="center", va="center", color=colour)
-    long = max(len(label) for label in labels) > 4
-    axes.set_xticks(range(len(labels)), labels, rotation=90 if long else 0)
-    axes.set_yticks(range(len(labels)), labels)
-    axes.set_xlabel("the model's label")
-    axes.set_ylabel("the label")
+    _draw_confusion(figure.subplots(), counts, labels)
+    return _png(figure)
+
+
+def strokes_picture(
+    counts: NDArray[np.int64], labels: Sequence[str], drawn: Sequence[Drawn]
+) -> bytes:
+    """The confusion of all digits, and some of them as they were drawn and read on the way."""
+    figure = Figure(figsize=(12, 5.4), layout="constrained")
+    grid = figure.add_gridspec(2, 4)
+    _draw_confusion(figure.add_subplot(grid[:, :2]), counts, labels)
+    for place, one in enumerate(drawn):
+        axes = figure.add_subplot(grid[place % 2, 2 + place // 2])
+        begins = [*np.flatnonzero(one.points[:, 2] > 0), len(one.points)]
+        for begin, end in pairwise(begins):
+            axes.plot(*one.points[begin:end, :2].T, color=_BLUE)
+        for share in range(1, _READ_ON_THE_WAY + 1):
+            at = (len(one.points) - 1) * share // _READ_ON_THE_WAY
+            x, y = one.points[at, :2].tolist()
+            axes.plot(x, y, color=_ORANGE, marker="o", markersize=3)
+            axes.annotate(one.read[at], (x, y), color=_ORANGE, fontsize=12)
+        axes.set_title(f"a {one.label}", fontsize=9)
+        axes.set_aspect("equal")
+        axes.set_axis_off()
     return _png(figure)
 
 
@@ -171,6 +200,9 @@ def forecast_picture(forecasts: Sequence[Forecast], label: str) -> bytes:
         axes.plot(before, shown.history, color=_GREY, label="before")
         axes.plot(after, shown.came, color=_BLUE, label="came")
         axes.plot(after, shown.forecast, color=_ORANGE, label="forecast")
+        if shown.band is not None:
+            axes.fill_between(after, *shown.band, color=_ORANGE, alpha=0.25, linewidth=0)
+        axes.set_title(shown.title, fontsize=9)
         axes.set_xlabel("steps from the forecast")
     figure.axes[0].set_ylabel(label)
     figure.axes[0].legend(frameon=False, fontsize=8)
@@ -244,6 +276,19 @@ def heard_picture(
     axes.set_xlabel("seconds")
     axes.set_ylabel("mel band")
     return _png(figure)
+
+
+def _draw_confusion(axes: Axes, counts: NDArray[np.int64], labels: Sequence[str]) -> None:
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    for (row, column), count in np.ndenumerate(counts):
+        colour = "white" if shares[row, column] > 0.5 else "black"
+        axes.text(column, row, str(count), ha="center", va="center", color=colour)
+    long = max(len(label) for label in labels) > 4
+    axes.set_xticks(range(len(labels)), labels, rotation=90 if long else 0)
+    axes.set_yticks(range(len(labels)), labels)
+    axes.set_xlabel("the model's label")
+    axes.set_ylabel("the label")
 
 
 def _png(figure: Figure) -> bytes:

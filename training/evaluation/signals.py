@@ -15,13 +15,21 @@ from torchmetrics.functional.regression import mean_squared_error
 
 from service.artifact.manifest import Metric
 from training.data.batches import pad
+from training.data.handwriting import STROKES
 from training.data.signals import LabelledSignals, MeasuredSignals
 from training.data.speech import SpokenWords
 from training.evaluation.evaluation import Evaluation, Picture
-from training.evaluation.plots import confusion_picture, told_picture
+from training.evaluation.plots import (
+    Drawn,
+    confusion_picture,
+    strokes_picture,
+    told_picture,
+)
 from training.runner import Runner
 
 _ROWS = 64
+_SHOWN_DIGITS = 4
+_CONFUSION = "Test items by their label (rows) and the model's (columns)."
 
 
 def evaluate_labelled(
@@ -30,7 +38,8 @@ def evaluate_labelled(
     """Accuracy of the last step's label, beside always saying the commonest training label."""
     classes = len(data.labels)
     tested = data.split.tested
-    logits = torch.from_numpy(np.stack([steps[-1] for steps in told(tested.rows, runner)]))
+    answers = told(tested.rows, runner)
+    logits = torch.from_numpy(np.stack([steps[-1] for steps in answers]))
     targets = torch.stack(list(tested.targets))
     commonest, _ = Counter(int(label) for label in data.split.learned.targets).most_common(1)[0]
     accuracy = multiclass_accuracy(logits, targets, num_classes=classes, average="micro")
@@ -42,13 +51,28 @@ def evaluate_labelled(
         baseline_name=f"always {data.labels[commonest]}",
         reference=reference,
     )
-    confusion = multiclass_confusion_matrix(logits, targets, num_classes=classes)
-    picture = Picture(
-        "confusion.png",
-        "Test items by their label (rows) and the model's (columns).",
-        confusion_picture(confusion.numpy(), data.labels),
-    )
+    confusion = multiclass_confusion_matrix(logits, targets, num_classes=classes).numpy()
+    if isinstance(data, LabelledSignals) and data.signals.features == STROKES:
+        return Evaluation((metric,), _strokes_picture(data, confusion, answers))
+    picture = Picture("confusion.png", _CONFUSION, confusion_picture(confusion, data.labels))
     return Evaluation((metric,), picture)
+
+
+def _strokes_picture(
+    data: LabelledSignals, confusion: NDArray[np.int64], answers: Sequence[NDArray[np.float32]]
+) -> Picture:
+    """Items evenly spread over the test split, whatever came of them."""
+    tested = data.split.tested
+    drawn = [
+        Drawn(
+            points=tested.rows[at].numpy(),
+            read=[data.labels[best] for best in answers[at].argmax(axis=1)],
+            label=data.labels[int(tested.targets[at])],
+        )
+        for at in np.linspace(0, len(tested) - 1, _SHOWN_DIGITS).astype(int)
+    ]
+    caption = f"{_CONFUSION} Four of them as they were drawn, and what was read on the way."
+    return Picture("strokes.png", caption, strokes_picture(confusion, data.labels, drawn))
 
 
 def evaluate_measured(data: MeasuredSignals, runner: Runner, *, reference: str) -> Evaluation:

@@ -19,6 +19,7 @@ from training.export.lowering.step import STEP_FILE, step_graph
 from training.export.recurrent import LENGTHS, MODEL_FILE, add_stack, stack_graph, state_specs
 from training.export.tagging import tagger_graph
 from training.export.traced import classifier_graph
+from training.export.windows import add_number, add_recent, add_windows
 from training.nn.models import Forecaster, LanguageModel, SequenceClassifier
 from training.nn.recurrent import RecurrentStack
 from training.nn.tagger import Tagger
@@ -121,8 +122,8 @@ def _forecast_graph(network: Forecaster) -> tuple[Draft, GraphSpec]:
     scaled = draft.add("Div", [centred, deviation], "scaled_by_batch")
     scaled = draft.transpose(scaled, "scaled", (1, 0, 2))  # [time, batch, features]
     rows = draft.add("Concat", ["recent_in", scaled], "rows", {"axis": 0})
-    _add_recent(draft, rows, network.recent_steps)
-    windows = _add_windows(draft, rows, network.recent_steps)
+    add_recent(draft, rows, network.recent_steps)
+    windows = add_windows(draft, rows, network.recent_steps)
     anchor, level = _add_reading(draft, windows, network)
 
     distances = _add_distances(draft, scaled, level, windows=windows)
@@ -152,35 +153,11 @@ def _add_reading(draft: Draft, windows: str, network: Forecaster) -> tuple[str, 
 
 def _add_distances(draft: Draft, scaled: str, level: str, *, windows: str) -> str:
     """How far each step is from the level and from the oldest row, `[time, batch, 2 features]`."""
-    first = _scalar(draft, "first", 0)
+    first = add_number(draft, "first", 0)
     oldest = draft.add("Gather", [windows, first], "oldest", {"axis": 3})
     from_level = draft.add("Sub", [scaled, level], "from_level")
     from_oldest = draft.add("Sub", [scaled, oldest], "from_oldest")
     return draft.add("Concat", [from_level, from_oldest], "distances", {"axis": 2})
-
-
-def _add_windows(draft: Draft, rows: str, recent: int) -> str:
-    """`rows [recent + time, batch, features]` to `[time, batch, features, recent]`."""
-    shape = draft.add("Shape", ["values"], "values_shape")
-    steps = draft.add("Gather", [shape, _scalar(draft, "time_axis", 1)], "num_steps")
-    zero, one = _scalar(draft, "zero", 0), _scalar(draft, "one", 1)
-    step = draft.add("Range", [zero, steps, one], "step")
-    column = draft.add("Unsqueeze", [step, draft.integers(1)], "step_column")
-    offsets = draft.constant("window_offsets", np.arange(1, recent + 1, dtype=np.int64))
-    places = draft.add("Add", [column, offsets], "window_places")  # [time, recent]
-    gathered = draft.add("Gather", [rows, places], "windows_by_time", {"axis": 0})
-    return draft.transpose(gathered, "windows", (0, 2, 3, 1))
-
-
-def _add_recent(draft: Draft, rows: str, recent: int) -> None:
-    """The rows before each row's own end, which the next chunk begins with."""
-    ends = draft.add("Cast", [LENGTHS], "ends", {"to": onnx.TensorProto.INT64})
-    ends = draft.add("Unsqueeze", [ends, draft.integers(0, 2)], "ends_kept")  # [1, batch, 1]
-    offsets = np.arange(recent, dtype=np.int64)[:, None, None]
-    places = draft.add("Add", [ends, draft.constant("recent_offsets", offsets)], "recent_places")
-    shape = draft.add("Shape", ["recent_in"], "recent_shape")
-    places = draft.add("Expand", [places, shape], "recent_everywhere")
-    draft.add("GatherElements", [rows, places], "recent_out", {"axis": 0})
 
 
 def _reading(network: Forecaster) -> NDArray[np.float32]:
@@ -196,10 +173,6 @@ def _add_linear(draft: Draft, tensor: str, name: str, layer: nn.Linear) -> str:
     weights = draft.constant(f"{name}_weights", _array(layer.weight).T)
     bias = draft.constant(f"{name}_bias", _array(layer.bias))
     return draft.add("Add", [draft.add("MatMul", [tensor, weights], f"{name}_product"), bias], name)
-
-
-def _scalar(draft: Draft, name: str, value: int) -> str:
-    return draft.constant(name, np.array(value, np.int64))
 
 
 def _array(tensor: Tensor) -> NDArray[np.float32]:

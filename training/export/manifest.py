@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
@@ -30,6 +31,7 @@ from training.data.anomalies import ODD_ABOVE, AnomalyData
 from training.data.batches import pad
 from training.data.build import AnyData
 from training.data.language import LanguageData
+from training.data.many_series import ManySeries
 from training.data.pairs import Row, TextPairs
 from training.data.questions import LabelledTexts
 from training.data.signals import LabelledSignals, MeasuredSignals, Signals
@@ -85,6 +87,14 @@ def meaning(data: AnyData, config: RunConfig) -> Meaning:
             )
             numbers = NumericInput(features=table.features, units=table.units, scaling=data.scaling)
             return Meaning(numbers, forecast, {})
+        case ManySeries(feature=feature):
+            bands = ForecastingOutput(
+                horizon=data.horizon,
+                targets=(feature,),
+                step_seconds=data.step_seconds,
+                quantiles=config.model.quantiles,
+            )
+            return Meaning(NumericInput(features=(feature,)), bands, {})
         case TextPairs():
             reads = TextInput(num_tokens=data.source_tokenizer.get_vocab_size())
             writes = Seq2SeqOutput(
@@ -164,6 +174,10 @@ def _probe_rows(data: AnyData) -> tuple[Array, NDArray[np.int32]]:
         case SeriesData():
             series = data.test().inputs[0]
             rows = [series[10 * i : 10 * i + n] for i, n in enumerate(_PROBE_STEPS)]
+        case ManySeries(series=series):
+            values = [torch.as_tensor(one.values, dtype=torch.float32) for one in series]
+            pairs = zip(values, _PROBE_STEPS, strict=False)
+            rows = [steps[:n].unsqueeze(-1) for steps, n in pairs]
         case AnomalyData(tested=tested):
             whole = [one.rows for one in tested[: len(_PROBE_STEPS)]]
             rows = [steps[:n] for steps, n in zip(whole, _PROBE_STEPS, strict=True)]

@@ -9,12 +9,13 @@ from importlib.metadata import version
 from pathlib import Path
 
 from service.artifact.artifact import digest, dump_probe, load_artifact, save_artifact
-from service.artifact.manifest import Manifest, Metric, Provenance
+from service.artifact.manifest import Manifest, Metric, Probe, Provenance
 from training.config import RunConfig
 from training.data.build import AnyData
 from training.export.encoder_decoder import PairGraphs
 from training.export.graph import Graph
 from training.export.manifest import meaning, probe
+from training.export.verify import as_torch
 
 _PROBE_FILE = "probe.npz"
 _TOLD_VERSIONS = ("torch", "onnx", "onnxruntime", "tokenizers")
@@ -69,6 +70,7 @@ def write_artifact(
         encoder=encoder,
         input=meant.input,
         output=meant.output,
+        probe=Probe(file=_PROBE_FILE, tolerance=as_torch(config.model.cell)),
         files={name: digest(content) for name, content in files.items()},
         provenance=_provenance(config, data, findings),
     )

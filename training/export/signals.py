@@ -8,6 +8,8 @@ from training.export.baseline import add_baseline, add_last_row
 from training.export.draft import Draft
 from training.export.graph import Graph
 from training.export.recurrent import LENGTHS, MODEL_FILE, add_stack, state_specs
+from training.export.so_far import add_mean_beside
+from training.export.strokes import add_strokes
 from training.nn.signals import LEAST_LEVEL, SignalNetwork
 
 
@@ -23,25 +25,22 @@ def signal_graph(network: SignalNetwork) -> Graph:
     draft = Draft()
     read = _add_reading(draft, network)  # [time, batch, read]
     steps = add_stack(draft, network.stack, read)
+    if network.recalls:
+        steps = add_mean_beside(draft, steps)
     _add_head(draft, steps, network)
     draft.transpose("answers", network.name, (1, 0, 2))
     return Graph(draft.finish(spec), spec)
 
 
 def _kept(network: SignalNetwork) -> tuple[StateSpec, ...]:
-    features = network.num_features
-    sizes: dict[str, int] = {}
-    if network.keeps_row:
-        sizes = {"row": features}
-    elif network.reading == "baseline":
-        sizes = {"counted": 1, "sums": features, "squares": features}
     return tuple(
         StateSpec(input=f"{name}_in", output=f"{name}_out", shape=(1, "batch", size), batch_axis=1)
-        for name, size in sizes.items()
+        for name, size in network.kept_sizes.items()
     )
 
 
 def _add_reading(draft: Draft, network: SignalNetwork) -> str:
+    """`values` as the recurrent layers see them, `[time, batch, read]`."""
     mean = draft.constant("mean", _array(network.mean))
     deviation = draft.constant("deviation", _array(network.deviation))
     centred = draft.add("Sub", ["values", mean], "centred")
@@ -50,8 +49,10 @@ def _add_reading(draft: Draft, network: SignalNetwork) -> str:
     match network.reading:
         case "plain":
             return scaled
-        case "differences" | "strokes":
+        case "differences":
             return _add_differences(draft, network, scaled, static=scaled)
+        case "strokes":
+            return add_strokes(draft, scaled)
         case "skeleton":
             from_root = draft.constant("from_root", _array(network.from_root))
             static = draft.add("MatMul", [scaled, from_root], "static")
@@ -70,22 +71,7 @@ def _add_differences(draft: Draft, network: SignalNetwork, scaled: str, *, stati
     paces = draft.constant("paces", _array(network.paces))
     difference = draft.add("Div", [difference, paces], "difference")
     add_last_row(draft, rows, "row")
-    parts = [static, difference]
-    if network.reading == "strokes":
-        parts += _add_direction(draft, difference, network.num_features)
-    return draft.add("Concat", parts, "read", {"axis": 2})
-
-
-def _add_direction(draft: Draft, moved: str, num_features: int) -> list[str]:
-    """x and y of a way of length 1."""
-    ways = ["moved_x", "moved_y"]
-    rest = [] if num_features == len(ways) else ["moved_rest"]
-    draft.split(moved, [*ways, *rest], sizes=[1, 1, num_features - 2][: 2 + len(rest)], axis=2)
-    squares = [draft.add("Mul", [way, way], f"{way}_squared") for way in ways]
-    length = draft.add("Sqrt", [draft.add("Add", squares, "way_squared")], "way")
-    least = draft.constant("least_level", np.array(LEAST_LEVEL, np.float32))
-    length = draft.add("Add", [length, least], "way_kept")
-    return [draft.add("Div", [way, length], f"{way}_direction") for way in ways]
+    return draft.add("Concat", [static, difference], "read", {"axis": 2})
 
 
 def _add_spectrum(draft: Draft, frames: str, network: SignalNetwork) -> str:

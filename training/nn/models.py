@@ -160,11 +160,11 @@ class Forecaster(nn.Module):
         added = self.head(self.dropout(recurrence.outputs))
         added = added.unflatten(-1, (self.horizon, self.num_features))
         forecast = (anchor.transpose(2, 3) + added) * self.deviation + self.mean
-        recent = _last_rows(rows, lengths, self.recent_steps)
+        recent = last_rows(rows, lengths, self.recent_steps)
         return Prediction(forecast, (*recurrence.state, recent))
 
 
-def _last_rows(rows: Tensor, lengths: Tensor | None, count: int) -> Tensor:
+def last_rows(rows: Tensor, lengths: Tensor | None, count: int) -> Tensor:
     """The `count` rows before each row's end, `[count, batch, features]`.
 
     `rows [batch, count + time, features]` begin with `count` rows from before the first step.

@@ -5,6 +5,7 @@ the network: scaling, differences and spectra are in the graph, and callers send
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import assert_never
 
 import numpy as np
@@ -16,6 +17,7 @@ from service.artifact.scaling import Scaling
 from training.config import ModelConfig, Reading
 from training.nn.models import Prediction
 from training.nn.recurrent import RecurrentStack, State
+from training.nn.strokes import NUM_READ, STATE_SIZES, last_row, read_strokes
 
 LEAST_LEVEL = 1e-6
 """Keeps silence finite; far below what a sensor's last digit adds."""
@@ -24,6 +26,18 @@ LEAST_VARIANCE = 1e-6
 FARTHEST = 10.0
 """Deviations from a baseline: what is farther off is as odd as can be."""
 _NOTHING = np.zeros((0, 0), np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """Rows as the recurrent layers see them."""
+
+    steps: Tensor
+    """`[batch, time, read]`"""
+    of_layers: State
+    """The recurrent layers' part of the state."""
+    kept: State = ()
+    """What reading keeps, after the last row."""
 
 
 class SignalNetwork(nn.Module):
@@ -78,21 +92,37 @@ class SignalNetwork(nn.Module):
             layer_norm=config.layer_norm,
         )
         self.dropout = nn.Dropout(config.dropout)
-        self.head = nn.Linear(self.stack.num_outputs, len(outputs.mean))
+        self.recalls = config.answers_by == "all"
+        """Whether an answer is read off the mean of all outputs too."""
+        width = self.stack.num_outputs * (2 if self.recalls else 1)
+        self.head = nn.Linear(width, len(outputs.mean))
 
     @property
     def keeps_row(self) -> bool:
-        return self.reading in ("differences", "strokes", "skeleton")
+        return self.reading in ("differences", "skeleton")
+
+    @property
+    def kept_sizes(self) -> dict[str, int]:
+        """What is kept of the rows before, beside the recurrent layers' state."""
+        features = self.num_features
+        sizes: dict[str, int] = {}
+        if self.keeps_row:
+            sizes = {"row": features}
+        elif self.reading == "baseline":
+            sizes = {"counted": 1, "sums": features, "squares": features}
+        elif self.reading == "strokes":
+            sizes = STATE_SIZES
+        return sizes | ({"told": 1, "outputs": self.stack.num_outputs} if self.recalls else {})
 
     def initial_state(self, num_rows: int) -> State:
         """The recurrent layers' zeros, and those of what else is kept of the rows before.
 
         That is the last row, where differences are read; of a baseline, how many rows it is of,
-        their sum and the sum of their squares.
+        their sum and the sum of their squares; of a pen's way, what `read_strokes` needs; and last
+        the outputs so far, counted and summed, where answers are read off all of them.
         """
         state = self.stack.initial_state(num_rows)
-        sizes = {"baseline": (1, self.num_features, self.num_features)}.get(self.reading, ())
-        sizes = (self.num_features,) if self.keeps_row else sizes
+        sizes = self.kept_sizes.values()
         return (*state, *(self.mean.new_zeros(1, num_rows, size) for size in sizes))
 
     def forward(
@@ -100,30 +130,39 @@ class SignalNetwork(nn.Module):
     ) -> Prediction:
         """`[batch, time, features]` to `[batch, time, outputs]`."""
         state = self.initial_state(inputs.shape[0]) if state is None else state
+        recalled = state[-2:] if self.recalls else ()
+        read = self.read(inputs, lengths, state[: len(state) - len(recalled)])
+        recurrence = self.stack(read.steps, lengths, read.of_layers)
+        steps = recurrence.outputs
+        if self.recalls:
+            steps, recalled = _beside_mean(steps, lengths, recalled)
+        answered = self.head(self.dropout(steps))
+        outputs = answered * self.output_deviation + self.output_mean
+        return Prediction(outputs, (*recurrence.state, *read.kept, *recalled))
+
+    def read(self, inputs: Tensor, lengths: Tensor | None, state: State) -> "Read":
+        """What the recurrent layers see of the rows; `state` is theirs, then that of reading."""
         scaled = (inputs - self.mean) / self.deviation
-        kept: State = ()
         match self.reading:
             case "plain":
-                read = scaled
-            case "differences" | "strokes" | "skeleton":
+                return Read(scaled, state)
+            case "strokes":
+                count = len(STATE_SIZES)
+                strokes = read_strokes(scaled, lengths, state[-count:])
+                return Read(strokes.read, state[:-count], strokes.state)
+            case "differences" | "skeleton":
                 rows = torch.cat([state[-1].transpose(0, 1), scaled], dim=1)
                 static = scaled @ self.from_root if self.reading == "skeleton" else scaled
                 moved = (scaled - rows[:, :-1]) / self.paces
-                read = torch.cat([static, moved], dim=-1)
-                if self.reading == "strokes":
-                    read = torch.cat([read, direction(moved)], dim=-1)
-                state, kept = state[:-1], (_last_row(rows, lengths),)
+                both = torch.cat([static, moved], dim=-1)
+                return Read(both, state[:-1], (last_row(rows, lengths),))
             case "baseline":
-                read, kept = self._from_baseline(scaled, lengths, state[-3:])
-                state = state[:-3]
+                off, known = self._from_baseline(scaled, lengths, state[-3:])
+                return Read(off, state[:-3], known)
             case "spectrum":
-                read = self._spectrum(scaled)
+                return Read(self._spectrum(scaled), state)
             case _:
                 assert_never(self.reading)
-        recurrence = self.stack(read, lengths, state)
-        answered = self.head(self.dropout(recurrence.outputs))
-        outputs = answered * self.output_deviation + self.output_mean
-        return Prediction(outputs, (*recurrence.state, *kept))
 
     def state_after_baseline(self, rows: Tensor) -> State:
         """Of a network that knows `rows [batch, time, features]` and has not stepped yet."""
@@ -152,7 +191,7 @@ class SignalNetwork(nn.Module):
         read = ((scaled - mean) / deviation).clamp(-FARTHEST, FARTHEST)
         ends = scaled.shape[1] if lengths is None else lengths.to(scaled.device).view(1, -1, 1)
         after = (counted.transpose(0, 1) + ends).clamp(max=self.baseline_steps)
-        return read, (after, _last_row(sums, lengths), _last_row(squares, lengths))
+        return read, (after, last_row(sums, lengths), last_row(squares, lengths))
 
     def _spectrum(self, frames: Tensor) -> Tensor:
         """The root of |FFT| over its mean of all bins: a spectrum's shape, whatever the gain.
@@ -175,18 +214,26 @@ def fourier(num_samples: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]
     )
 
 
-def direction(moved: Tensor) -> Tensor:
-    """The first two features' way as one of length 1, `[..., 2]`, however fast; 0 at rest."""
-    x, y = moved[..., :1], moved[..., 1:2]
-    length = (x * x + y * y).sqrt() + LEAST_LEVEL
-    return torch.cat([x / length, y / length], dim=-1)
-
-
 def seen_from_root(num_features: int) -> NDArray[np.float32]:
     """`[features, features]`: takes the first joint's x, y, z off each joint's."""
     root = np.zeros((num_features, num_features), np.float32)
     root[:3] = np.tile(np.eye(3, dtype=np.float32), num_features // 3)
     return np.eye(num_features, dtype=np.float32) - root
+
+
+def _beside_mean(
+    steps: Tensor, lengths: Tensor | None, before: State
+) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    """Each step's outputs and the mean of all up to it, `[batch, time, 2 outputs]`; what is kept
+    are how many there were and their sum."""
+    counted, sums = (part.transpose(0, 1) for part in before)  # [batch, 1, ...]
+    counted = counted.round().relu()  # whole, so that its sums are exact in any order
+    places = torch.arange(1, steps.shape[1] + 1, device=steps.device).view(1, -1, 1)
+    sums = torch.cat([sums, steps], dim=1).cumsum(dim=1)
+    mean = sums[:, 1:] / (counted + places)
+    ends = steps.shape[1] if lengths is None else lengths.to(steps.device).view(1, -1, 1)
+    after = (counted.transpose(0, 1) + ends, last_row(sums, lengths))
+    return torch.cat([steps, mean], dim=-1), after
 
 
 def _num_read(config: ModelConfig, num_features: int) -> int:
@@ -196,14 +243,6 @@ def _num_read(config: ModelConfig, num_features: int) -> int:
         case "differences" | "skeleton":
             return 2 * num_features
         case "strokes":
-            return 2 * num_features + 2
+            return NUM_READ
         case "spectrum":
             return num_features // 2
-
-
-def _last_row(rows: Tensor, lengths: Tensor | None) -> Tensor:
-    """The last valid row of each, `[1, batch, features]`; `rows` begin with one from before."""
-    if lengths is None:
-        return rows[:, -1:].transpose(0, 1)
-    places = lengths.to(rows.device).view(1, -1, 1).expand(1, -1, rows.shape[2])
-    return rows.transpose(0, 1).gather(0, places)

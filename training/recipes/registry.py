@@ -9,6 +9,7 @@ from training.recipes.faults import bearing_fault, turbofan_life
 from training.recipes.finance import stock_movement
 from training.recipes.flight_question import flight_question, flight_question_live
 from training.recipes.handwriting import mnist_rows, pen_digits
+from training.recipes.many_series import exchange_rate, hourly_series
 from training.recipes.motion import aircraft_signal, body_action
 from training.recipes.novel_lm import novel_lm
 from training.recipes.oil_temperature import oil_temperature
@@ -26,6 +27,7 @@ from training.recipes.tiny import (
     tiny_pairs,
     tiny_pairs_blind,
     tiny_questions,
+    tiny_rhythms,
     tiny_series,
     tiny_tones,
     tiny_tunes,
@@ -52,6 +54,8 @@ _RECIPES: tuple[Recipe, ...] = (
     char_lm,
     question_type,
     oil_temperature,
+    hourly_series,
+    exchange_rate,
     part_of_speech,
     flight_question,
     flight_question_live,
@@ -79,6 +83,7 @@ _RECIPES: tuple[Recipe, ...] = (
     tiny_pairs_blind,
     tiny_questions,
     tiny_series,
+    tiny_rhythms,
     tiny_wishes,
     tiny_wishes_live,
     tiny_waves,

@@ -82,6 +82,18 @@ def tiny_series() -> RunConfig:
     )
 
 
+def tiny_rhythms() -> RunConfig:
+    return RunConfig(
+        name="tiny-rhythms",
+        description="Generated waves of any level, four hours ahead, with bands.",
+        data=DataConfig("generated-rhythms", batch_size=8, chunk_steps=48, warm_up_steps=12),
+        model=ModelConfig(
+            cell="gru", hidden=8, recent_steps=12, seasons=(6,), quantiles=(0.1, 0.5, 0.9)
+        ),
+        optim=OptimConfig(learning_rate=1e-2, max_epochs=3),
+    )
+
+
 def tiny_waves() -> RunConfig:
     return RunConfig(
         name="tiny-waves",

@@ -7,6 +7,7 @@ from training.config import RunConfig
 from training.data.anomalies import AnomalyData
 from training.data.build import AnyData
 from training.data.language import LanguageData
+from training.data.many_series import ManySeries
 from training.data.pairs import TextPairs
 from training.data.questions import LabelledTexts
 from training.data.signals import LabelledSignals, MeasuredSignals
@@ -14,6 +15,7 @@ from training.data.speech import SpokenStrings, SpokenWords
 from training.data.tagging import TaggedSentences
 from training.data.timeseries import SeriesData
 from training.data.tokens import UNKNOWN_ID, spelling
+from training.nn.bands import BandForecaster
 from training.nn.encoder_decoder import EncoderDecoder
 from training.nn.features import Framing
 from training.nn.models import Forecaster, LanguageModel, SequenceClassifier
@@ -22,7 +24,7 @@ from training.nn.speech import Listener
 from training.nn.tagger import Tagger
 from training.tasks.classification import Classification
 from training.tasks.ctc import Ctc
-from training.tasks.forecasting import Forecasting
+from training.tasks.forecasting import BandForecasting, Forecasting
 from training.tasks.language_modeling import LanguageModeling
 from training.tasks.seq2seq import Seq2Seq
 from training.tasks.signals import SignalAnomaly, SignalClassification, SignalRegression
@@ -33,6 +35,7 @@ AnyTask = (
     | Classification
     | Tagging
     | Forecasting
+    | BandForecasting
     | Seq2Seq
     | SignalClassification
     | SignalRegression
@@ -67,6 +70,8 @@ def build(config: RunConfig, data: AnyData) -> AnyTask:
             return Tagging(tagger, config)
         case SeriesData():
             return Forecasting(Forecaster(config.model, data.scaling, data.horizon), config)
+        case ManySeries(horizon=horizon):
+            return BandForecasting(BandForecaster(config.model, horizon), config)
         case LabelledSignals(signals=signals, labels=labels):
             plain = Scaling(mean=(0.0,) * len(labels), deviation=(1.0,) * len(labels))
             network = SignalNetwork(

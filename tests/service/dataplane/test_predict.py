@@ -311,9 +311,14 @@ async def test_a_caller_who_leaves_frees_the_queue() -> None:
         assert total_of(await predict_one(it, "running-total", column([7]))) == 7
 
 
-async def test_the_loop_turns_while_a_long_text_is_read() -> None:
+@pytest.mark.parametrize(
+    ("model", "value"),
+    [("babble", "a" * 300_000), ("running-total", np.zeros((4_000_000, 1)))],
+    ids=["text", "numbers"],
+)
+async def test_the_loop_turns_while_a_long_sequence_is_read(model: str, value: Any) -> None:
     async with serving() as it:
-        task = asyncio.create_task(it.plane.predict("babble", ["a" * 300_000], call=call()))
+        task = asyncio.create_task(it.plane.predict(model, [value], call=call()))
         turns = 0
         while not task.done():
             turns += 1

@@ -133,6 +133,22 @@ async def test_raw_outputs_are_those_at_each_token_of_the_text() -> None:
         np.testing.assert_allclose(attention.sum(axis=1), 1, atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("asked", "numbers"), [({"raw": True}, 12 * (12 + 4)), ({"explain": True}, 12 * 4)]
+)
+async def test_what_is_told_of_each_token_has_as_much_room_as_a_setting_gives(
+    asked: dict[str, bool], numbers: int
+) -> None:
+    """Logits of 12 tokens and weights of 4 source steps, at each of 12 tokens at most."""
+    async with serving(limits=DataPlaneLimits(max_raw_bytes=2 * 4 * numbers)) as it:
+        ask: Any = asked
+        fits = await it.plane.predict("babel", ["bad", "hij"], call=call(), **ask)
+        with pytest.raises(TooLarge, match="RECUR_MAX_RAW_BYTES") as caught:
+            await it.plane.predict("babel", ["bad", "hij", "a"], call=call(), **ask)
+    assert [written(result).text for result in fits.results]
+    assert caught.value.param == next(iter(asked))
+
+
 async def test_a_decoder_that_does_not_look_back_writes_and_explains_nothing(
     tmp_path: Path,
 ) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+import torch
 from onnx import numpy_helper
 from torch import Tensor
 
@@ -57,6 +58,7 @@ CONFIGS = {
 
 
 def network(config: ModelConfig = CONFIG) -> EncoderDecoder:
+    torch.manual_seed(0)
     both = EncoderDecoder(config, num_source_tokens=130, num_target_tokens=140)
     halved(both)
     return both

@@ -28,6 +28,7 @@ pytestmark = pytest.mark.slow
         ("tiny-language", Task.LANGUAGE_MODELING, True),
         ("tiny-questions", Task.CLASSIFICATION, False),
         ("tiny-series", Task.FORECASTING, True),
+        ("tiny-rhythms", Task.FORECASTING, True),
         ("tiny-wishes", Task.TAGGING, False),
     ],
 )

@@ -12,6 +12,7 @@ from training.export.claims import CHUNKS_EQUAL_WHOLE, PADDING_CHANGES_NOTHING
 from training.export.networks import build_graph
 from training.export.verify import verify
 from training.nn.signals import SignalNetwork, fourier, seen_from_root
+from training.nn.strokes import STATE_SIZES, read_strokes
 
 FEATURES = 12
 SCALING = Scaling(
@@ -22,12 +23,21 @@ PLAIN = Scaling(mean=(0.0,) * 3, deviation=(1.0,) * 3)
 VALUE = Scaling(mean=(60.0,), deviation=(50.0,))
 
 
+STROKES = Scaling(mean=SCALING.mean[:3], deviation=SCALING.deviation[:3])
+
+
 def network(
     reading: Reading, cell: Cell = "gru", *, layers: int = 1, outputs: Scaling = PLAIN
 ) -> SignalNetwork:
     torch.manual_seed(0)
     config = ModelConfig(cell=cell, hidden=10, layers=layers, reading=reading, baseline_steps=20)
-    return SignalNetwork(config, SCALING, outputs, paces=(0.5,) * FEATURES, name="logits").eval()
+    return made_by(config, outputs)
+
+
+def made_by(config: ModelConfig, outputs: Scaling = PLAIN) -> SignalNetwork:
+    scaling = STROKES if config.reading == "strokes" else SCALING
+    paces = (0.5,) * len(scaling.mean)
+    return SignalNetwork(config, scaling, outputs, paces=paces, name="logits").eval()
 
 
 @pytest.mark.parametrize("reading", get_args(Reading))
@@ -36,6 +46,29 @@ def test_a_row_is_read_alike_in_both(reading: Reading):
     seen = verify(made, build_graph(made))
     assert seen[PADDING_CHANGES_NOTHING] == 0.0
     assert seen[CHUNKS_EQUAL_WHOLE] == 0.0
+
+
+@pytest.mark.parametrize("reading", get_args(Reading))
+def test_answers_are_read_off_all_outputs_alike_in_both(reading: Reading):
+    torch.manual_seed(0)
+    config = ModelConfig("gru", 10, reading=reading, baseline_steps=20, answers_by="all")
+    made = made_by(config)
+    seen = verify(made, build_graph(made))
+    assert seen[PADDING_CHANGES_NOTHING] == 0.0
+    assert seen[CHUNKS_EQUAL_WHOLE] == 0.0
+
+
+def test_a_digit_reads_alike_wherever_and_however_large_it_is_drawn():
+    points = torch.randn(1, 30, 3, generator=torch.Generator().manual_seed(2)).cumsum(dim=1)
+    points[..., 2] = 0
+    moved = points * torch.tensor([2.0, 2.0, 1.0]) + torch.tensor([7.0, -3.0, 0.0])
+    zeros = tuple(torch.zeros(1, 1, size) for size in STATE_SIZES.values())
+    here, there = (read_strokes(way, None, zeros).read for way in (points, moved))
+    size = slice(9, 10)
+    torch.testing.assert_close(there[:, 1:, size], 2 * here[:, 1:, size], rtol=1e-3, atol=1e-3)
+    # The first points are of hardly any size; a direction knows a little of how long the way is.
+    torch.testing.assert_close(there[:, 5:, :5], here[:, 5:, :5], rtol=1e-3, atol=1e-3)
+    assert (here[:, 0, [0, 1, 5, 6, 7, 8]] == 0).all()
 
 
 def test_layers_add_to_what_they_read_and_are_normalised_where_that_is_asked_for():

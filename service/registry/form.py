@@ -29,7 +29,11 @@ class Form:
 
 
 def choose_form(artifact: Artifact, config: RuntimeConfig) -> Form:
-    """int8 where the artifact has it, the settings allow it and the processor is fast at it."""
+    """int8 where the artifact has it, the settings allow it and the processor is fast at it.
+
+    One form for all rows, though a long row alone may be slower in int8 than in float32: were it
+    served in the other one, its answer would depend on the company it has.
+    """
     manifest = artifact.manifest
     on_processor = config.device == "cpu" or (config.device == "auto" and not cuda_is_offered())
     if (

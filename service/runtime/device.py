@@ -3,6 +3,10 @@
 Inputs are copied in and outputs out, by bindings made anew for each call, so that several threads
 may call at once. Lengths stay on the host, where the recurrent kernels want them: on the device
 each call would wait for a copy back.
+
+Calls are not captured as CUDA graphs. A capture is bound to the thread that made it, and while it
+lasts a CUDA call of any other thread may fail and spoil it: here several threads step, and models
+are loaded meanwhile.
 """
 
 from typing import Any, cast

@@ -104,7 +104,7 @@ async def test_steps_of_sessions_equal_predictions_bit_for_bit(server: Server) -
             for task in others:
                 task.cancel()
             ended = await asyncio.gather(*others, return_exceptions=True)
-    assert all(isinstance(end, asyncio.CancelledError) for end in ended), ended
+    assert [end for end in ended if not isinstance(end, asyncio.CancelledError)] == []
     assert written_together == written_alone
     for name, one, other, replies in zip(names, alone, together, stepped, strict=True):
         assert other == one, name

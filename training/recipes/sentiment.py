@@ -7,18 +7,18 @@ def sentiment() -> RunConfig:
     return RunConfig(
         name="sentiment",
         description="Whether a sentence is positive or negative (bidirectional LSTM).",
-        data=DataConfig(dataset="sst2", batch_size=64, num_pieces=5000),
+        data=DataConfig(dataset="sst2", batch_size=64, num_pieces=8000),
         model=ModelConfig(
             cell="lstm",
             hidden=96,
             bidirectional=True,
-            embedding=64,
+            embedding=96,
             dropout=0.5,
             embedding_dropout=0.4,
             token_dropout=0.05,
             spelling=True,
         ),
-        optim=OptimConfig(learning_rate=4e-3, max_epochs=2, weight_decay=0.1, keep="last"),
+        optim=OptimConfig(learning_rate=4e-3, max_epochs=3, weight_decay=0.1, keep="last"),
         references=(
             Reference(
                 "2-layer LSTM 86.3 % accuracy, from GloVe vectors, which this model does without",

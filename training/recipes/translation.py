@@ -38,6 +38,6 @@ def german_english() -> RunConfig:
             "ein mann mit einem blauen helm fährt auf einem fahrrad über die brücke .",
             "drei kinder bauen am strand eine burg aus sand .",
         ),
-        search=SearchConfig(beam_width=5, length_penalty=1.5, max_tokens=60),
+        search=SearchConfig(beam_width=10, length_penalty=1.5, max_tokens=60),
         precision="bf16-mixed",
     )

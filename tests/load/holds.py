@@ -15,12 +15,14 @@ import numpy as np
 from fastapi import FastAPI
 
 from service.dataplane.types import (
+    DEFAULT_SEARCH,
     Call,
     Feed,
     Forecast,
     Likelihood,
     Prediction,
     Predictions,
+    SearchRequest,
     SequenceInput,
     StepReply,
 )
@@ -90,7 +92,14 @@ class IdlePlane(FakeDataPlane):
         self._plain = Prediction(Forecast(np.zeros((1, 2), np.float32)), 1)
 
     async def predict(
-        self, ref: str, inputs: Sequence[SequenceInput], *, call: Call, raw: bool = False
+        self,
+        ref: str,
+        inputs: Sequence[SequenceInput],
+        *,
+        call: Call,
+        raw: bool = False,
+        explain: bool = False,
+        search: SearchRequest = DEFAULT_SEARCH,
     ) -> Predictions:
         return Predictions("sums", 3, [self._raw if raw else self._plain for _ in inputs])
 

@@ -66,8 +66,9 @@ def evaluate_many(
             metrics = _competition(told, median, season=season, reference=reference)
         case Ahead(steps=steps):
             metrics = _ahead(told, median, steps=steps, reference=reference)
-    coverage = _coverage(told, data.horizon, quantiles)
-    return Evaluation((*metrics, coverage), _picture(data, told, quantiles))
+    inside = _inside(told, data.horizon)
+    off = _off_meant(inside, quantiles)
+    return Evaluation((*metrics, off), _picture(data, told, quantiles, held=inside.mean()))
 
 
 def smape(came: Values, forecast: Values) -> float:
@@ -174,8 +175,8 @@ def _asked(one: Told, ahead: int) -> NDArray[np.bool_]:
     return (rows >= one.series.ends[1]) & (rows < one.series.ends[2])
 
 
-def _coverage(told: Sequence[Told], horizon: int, quantiles: tuple[float, ...]) -> Metric:
-    """Of all that came within the horizon, the share between the outermost quantiles."""
+def _inside(told: Sequence[Told], horizon: int) -> NDArray[np.bool_]:
+    """Of each value that came within the horizon, whether the outermost quantiles held it."""
     inside = list[NDArray[np.bool_]]()
     for one in told:
         for ahead in range(1, horizon + 1):
@@ -183,18 +184,26 @@ def _coverage(told: Sequence[Told], horizon: int, quantiles: tuple[float, ...]) 
             low, high = one.bands[asked, 0, ahead - 1], one.bands[asked, -1, ahead - 1]
             came = one.came(ahead)[asked]
             inside.append((low <= came) & (came <= high))
-    share = np.concatenate(inside)
+    return np.concatenate(inside)
+
+
+def _off_meant(inside: NDArray[np.bool_], quantiles: tuple[float, ...]) -> Metric:
+    """A band is as wrong where it holds too much as where it holds too little."""
     lowest, highest = quantiles[0], quantiles[-1]
+    meant = highest - lowest
     return Metric(
-        name=f"share of what came between the quantiles {lowest:g} and {highest:g}",
-        value=float(share.mean()),
-        split=f"test, {len(share):,} values",
-        baseline=highest - lowest,
-        baseline_name="what it is to be",
+        name=f"share between the quantiles {lowest:g} and {highest:g}, off {meant:g}",
+        value=float(abs(inside.mean() - meant)),
+        split=f"test, {len(inside):,} values",
+        baseline=meant,
+        baseline_name="no band at all",
+        lower_is_better=True,
     )
 
 
-def _picture(data: ManySeries, told: Sequence[Told], quantiles: tuple[float, ...]) -> Picture:
+def _picture(
+    data: ManySeries, told: Sequence[Told], quantiles: tuple[float, ...], *, held: float
+) -> Picture:
     """Evenly spread over the series, each from its first forecast that test has the whole of."""
     median, history = quantiles.index(0.5), _SHOWN_HISTORY * data.horizon
     shown: list[Forecast] = []
@@ -215,6 +224,7 @@ def _picture(data: ManySeries, told: Sequence[Told], quantiles: tuple[float, ...
     return Picture(
         "forecasts.png",
         f"{len(shown)} of the series, evenly spread over the list: what was, the forecast with "
-        f"the band from {quantiles[0]:g} to {quantiles[-1]:g}, and what came.",
+        f"the band from {quantiles[0]:g} to {quantiles[-1]:g}, and what came. Of all values of "
+        f"test, {held:.1%} lay in their bands.",
         forecast_picture(shown, data.feature),
     )

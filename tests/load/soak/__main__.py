@@ -1,5 +1,6 @@
 """`python -m tests.load.soak --minutes 30`: mixed load, every answer checked, memory watched."""
 
+from enum import StrEnum
 from typing import Annotated
 
 import numpy as np
@@ -8,9 +9,11 @@ from numpy.typing import NDArray
 
 from tests.load.report import conditions_now
 from tests.load.results import write_section
-from tests.load.soak.run import Soak, SoakOptions, soak
+from tests.load.soak.run import SCENES, Soak, SoakOptions, soak
 
 _BLOCKED_MS = 20.0
+
+Kind = StrEnum("Kind", [*(scene.__name__ for _, scene in SCENES), "visit"])
 
 
 def main(
@@ -19,10 +22,12 @@ def main(
     seed: Annotated[int, typer.Option(help="The same seed asks for the same things.")] = 1,
     write: Annotated[bool, typer.Option("--write", help="RESULTS.md.")] = False,
     float32: Annotated[bool, typer.Option("--float32", help="Never serve int8.")] = False,
+    scene: Annotated[list[Kind] | None, typer.Option(help="Only these kinds of load.")] = None,
 ) -> None:
     """Exits with 1 if a row was lost or an answer wrong."""
     precision = "float32" if float32 else "auto"
-    done = soak(SoakOptions(minutes * 60, clients, seed, precision))
+    named = [one.value for one in scene or ()]
+    done = soak(SoakOptions(minutes * 60, clients, seed, precision, named))
     conditions = conditions_now("tests.load.soak").items()
     failures = "\n".join(f"- {failure}" for failure in done.failures)
     text = "\n".join(f"- {name}: {value}" for name, value in conditions)

@@ -6,7 +6,7 @@ import shutil
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
@@ -54,6 +54,8 @@ class SoakOptions:
     clients: int = 12
     seed: int = 1
     precision: Precision = "auto"
+    scenes: Collection[str] = ()
+    """Only these, by name; all where none is named."""
 
 
 @dataclass(slots=True)
@@ -131,7 +133,7 @@ async def _run(server: Server, known: _Known, options: SoakOptions) -> Soak:
     memory = asyncio.create_task(_sample_memory(server))
     async with asyncio.TaskGroup() as group:
         for world in worlds:
-            group.create_task(_play(world, done, ends=ends))
+            group.create_task(_play(world, done, options, ends=ends))
     memory.cancel()
     samples = await memory
     done.seconds = time.monotonic() - began
@@ -149,9 +151,11 @@ async def _run(server: Server, known: _Known, options: SoakOptions) -> Soak:
     return done
 
 
-async def _play(world: World, done: Soak, *, ends: float) -> None:
+async def _play(world: World, done: Soak, options: SoakOptions, *, ends: float) -> None:
     elders = Elders()
     scenes = [*SCENES, (_VISITS, elders.visit)]
+    if options.scenes:
+        scenes = [scene for scene in scenes if scene[1].__name__ in options.scenes]
     weights = np.array([weight for weight, _ in scenes])
     while time.monotonic() < ends and len(done.failures) < _MAX_FAILURES:
         _, scene = scenes[world.rng.choice(len(scenes), p=weights / weights.sum())]

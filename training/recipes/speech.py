@@ -38,9 +38,9 @@ def digit_string() -> RunConfig:
     return RunConfig(
         name="digit-string",
         description="Digits as they are said one after the other (GRU on log-mel energies, CTC).",
-        data=DataConfig(dataset="fsdd-strings", batch_size=24),
-        model=ModelConfig(cell="gru", hidden=128, dropout=0.2),
-        optim=OptimConfig(learning_rate=5e-3, max_epochs=28, weight_decay=0.01, keep="last"),
+        data=DataConfig(dataset="fsdd-strings", batch_size=8),
+        model=ModelConfig(cell="gru", hidden=112, layers=2, dropout=0.2),
+        optim=OptimConfig(learning_rate=3e-3, max_epochs=44, weight_decay=0.01, keep="last"),
         caveats=(
             "Strings are joined from single recordings of one person, with pauses of up to a "
             "quarter of a second: nobody has said them in one breath.",

@@ -14,7 +14,10 @@ from training.tasks.task import VALIDATION_LOSS, Task
 _STRIDE = 4
 """Steps of which one is asked for its label in training, each time others (Sak et al. 2015, arXiv
 1507.06947, skip as many). Of all steps of a word at 100 a second, each with a small chance of its
-label, one is likely to tell it: from there no way leads uphill to where some are sure of it."""
+label, one is likely to tell it: from there no way leads uphill to where some are sure of it. Once
+the network is sure, all steps are asked, as they are when it is used."""
+_SURE_AFTER = 0.6
+"""Share of the epochs."""
 VALIDATION_ERROR = "validation_error"
 
 
@@ -34,8 +37,10 @@ class Ctc(Task):
         begin with networks that were trained frame by frame).
         """
         scores = self._scores(batch)
-        first = int(torch.randint(0, _STRIDE, ()))
-        nats = self._nats(scores, batch, first=first)
+        is_sure = self.current_epoch >= _SURE_AFTER * self.config.optim.max_epochs
+        stride = 1 if is_sure else _STRIDE
+        first = int(torch.randint(0, stride, ()))
+        nats = self._nats(scores, batch, asked=slice(first, None, stride))
         if batch.targets.shape[1] > 1:
             return nats
         lengths = _lengths(batch).to(scores.device)
@@ -51,7 +56,8 @@ class Ctc(Task):
         ]
         said = [" ".join(str(label) for label in row if label != BLANK) for row in targets]
         error = word_error_rate(told, said)
-        return {VALIDATION_LOSS: self._nats(scores, batch), VALIDATION_ERROR: error}
+        nats = self._nats(scores, batch, asked=slice(None, None, _STRIDE))
+        return {VALIDATION_LOSS: nats, VALIDATION_ERROR: error}
 
     def num_targets(self, batch: Batch) -> int:
         return int(_num_labels(batch).sum())
@@ -61,13 +67,14 @@ class Ctc(Task):
         after it, and torch is five times as fast where all rows are full."""
         return self.network(batch.inputs).outputs.float()
 
-    def _nats(self, scores: Tensor, batch: Batch, *, first: int = 0) -> Tensor:
-        """Of every few steps, from the `first` on."""
-        asked = scores[:, first::_STRIDE]
+    def _nats(self, scores: Tensor, batch: Batch, *, asked: slice) -> Tensor:
+        """A label, by the steps that are `asked` for theirs."""
+        steps = scores[:, asked]
+        first, stride = asked.start or 0, asked.step or 1
         nats = ctc_loss(
-            log_softmax(asked, dim=-1).transpose(0, 1),  # [asked, batch, 1 + labels]
+            log_softmax(steps, dim=-1).transpose(0, 1),  # [asked, batch, 1 + labels]
             batch.targets,
-            -(-(_lengths(batch) - first) // _STRIDE).to(scores.device),
+            -(-(_lengths(batch) - first) // stride).to(scores.device),
             _num_labels(batch),
             blank=BLANK,
             reduction="sum",

@@ -31,6 +31,8 @@ AIMS = {
     "flight-question-live": 0.85,
     "restaurant-sentence": 62.0,
     "spoken-digit": 0.96,
+    "digit-string": 0.05,
+    "story-questions": 0.60,
 }
 BIT_FOR_BIT = ("alone_equals_company", "chunks_equal_whole", "padding_changes_nothing")
 

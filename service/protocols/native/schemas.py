@@ -212,15 +212,16 @@ class Prediction(msgspec.Struct, omit_defaults=True):
     tags: Annotated[list[str], Meta(description="One a token.")] | UnsetType = UNSET
     tag_probabilities: list[float] | UnsetType = UNSET
     words: list[TaggedWord] | UnsetType = UNSET
-    text: Annotated[str, Meta(description="What was said.")] | UnsetType = UNSET
-    score: float | UnsetType = UNSET
+    text: Annotated[str, Meta(description="What was said, or written.")] | UnsetType = UNSET
+    score: (
+        Annotated[float, Meta(description="Log probability; of what was written, by its length.")]
+        | UnsetType
+    ) = UNSET
     times: (
         Annotated[list[float], Meta(description="Seconds from the start; one a label of the text.")]
         | UnsetType
     ) = UNSET
     intent: Intent | UnsetType = UNSET
-    text: str | UnsetType = UNSET
-    score: Annotated[float, Meta(description="Log probability, by length.")] | UnsetType = UNSET
     alignment: Alignment | UnsetType = UNSET
     attention: Attention | UnsetType = UNSET
     outputs: dict[str, list[Any]] | UnsetType = UNSET

@@ -13,7 +13,7 @@ from service.artifact.beam import Ended
 from service.dataplane.reading import ends_of
 from service.dataplane.sources import Begun, Translator
 from service.dataplane.types import Alignment
-from service.engine.continuations import Read
+from service.engine.continuations import Finished, Read
 from service.engine.engine import Row, Submit
 from service.errors import RecurError
 
@@ -74,7 +74,7 @@ async def read_again(
         reader = ReadAgain(per_step, of_source=of_source, source_steps=len(begun.memory))
         rows.append(Row(inputs, begun.state, reader, begun.memory))
     outputs: list[dict[str, NDArray[np.float32]] | RecurError] = []
-    for end in await ends_of(submit(rows)):
+    for end in await ends_of(submit(rows), Finished):
         if isinstance(end, RecurError):
             outputs.append(end.kept())
         else:

@@ -99,7 +99,7 @@ class _Bulk:
                 if collector is not None:
                     running.append((collector, feedings))
             for collector, feedings in running:
-                ends = await ends_of(collector)
+                ends = await ends_of(collector, Finished)
                 await self._end(feedings, ends)
         finally:
             for collector, _ in running:

@@ -2,6 +2,7 @@
 
 from typing import TypeVar
 
+from service.dataplane.types import DataPlaneLimits
 from service.errors import InvalidInput
 
 T = TypeVar("T")
@@ -19,3 +20,10 @@ def check(name: str, value: float, low: float, high: float, *, setting: str = ""
             param=name,
             details={"min": low, "max": high},
         )
+
+
+def pick_max_tokens(value: int | None, default: int, limits: DataPlaneLimits) -> int:
+    """What a request asks for, or the model's default as far as it is allowed."""
+    max_tokens = pick(value, min(default, limits.max_tokens))
+    check("max_tokens", max_tokens, 1, limits.max_tokens, setting="RECUR_MAX_TOKENS")
+    return max_tokens

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from service.artifact.manifest import LanguageModelingOutput, SamplingDefaults
 from service.artifact.text import Text
-from service.dataplane.checking import check, pick
+from service.dataplane.checking import check, pick, pick_max_tokens
 from service.dataplane.reading import read_to_end
 from service.dataplane.types import (
     Call,
@@ -105,8 +105,7 @@ def generation_params(
     end_token: int | None,
 ) -> GenerationParams:
     """How to choose token after token. Raises InvalidInput that names the field and its limit."""
-    max_tokens = pick(request.max_tokens, min(defaults.max_tokens, limits.max_tokens))
-    check("max_tokens", max_tokens, 1, limits.max_tokens, setting="RECUR_MAX_TOKENS")
+    max_tokens = pick_max_tokens(request.max_tokens, defaults.max_tokens, limits)
     check("n", request.n, 1, limits.max_choices, setting="RECUR_MAX_CHOICES")
     temperature = pick(request.temperature, defaults.temperature)
     check("temperature", temperature, 0.0, 100.0)

@@ -106,19 +106,18 @@ class DataPlane:
         model = self._registry.get(ref)
         self._check_number(len(inputs), "inputs")
         attention = attention_output(model) if explain else None
+        room = RawRoom(self._limits.max_raw_bytes)
         if (pair := translator(model)) is None:
             refuse_search(model, search)
-            predicted = partial(_predicted, model, raw=raw, attention=attention, call=call)
+            predicted = partial(
+                _predicted, model, raw=room if raw else None, attention=attention, call=call
+            )
         else:
-            room = RawRoom(self._limits.max_raw_bytes)
             wish = Wish(search_of(pair, search, self._limits), room, raw, attention)
             predicted = partial(translate, pair, wish, call=call, metrics=self._metrics)
         named = [(f"inputs[{at}]", value) for at, value in enumerate(inputs)]
         read = await read_all(model, named, max_steps=self._limits.max_steps)
-        results = begun(model, named, read)
-        if raw and pair is None:
-            self._check_raw(model, results)
-        told = await of_those_left(results, predicted)
+        told = await of_those_left(begun(model, named, read), predicted)
         return Predictions(model.manifest.name, model.manifest.version, told)
 
     async def generate(
@@ -291,15 +290,6 @@ class DataPlane:
             raise InvalidInput("at least one sequence", param=param, details={"min": 1})
         check_number(number, self._limits.max_sequences, param)
 
-    def _check_raw(
-        self, model: ServedModel, sequences: Sequence[NDArray[Any] | RecurError]
-    ) -> None:
-        """Whether the raw outputs of all that are to run have room. Raises TooLarge."""
-        room = RawRoom(self._limits.max_raw_bytes)
-        for steps in sequences:
-            if not isinstance(steps, RecurError):
-                room.take(model.manifest.graph.outputs, len(steps), param="raw")
-
     async def _go_on(
         self,
         model: ServedModel,
@@ -369,13 +359,19 @@ async def _predicted(
     model: ServedModel,
     sequences: list[NDArray[Any]],
     *,
-    raw: bool,
+    raw: RawRoom | None,
     attention: str | None,
     call: Call,
 ) -> list[Prediction | RecurError]:
-    """Each of `sequences`, as the model takes them, from the zero state."""
-    start = start_state(model)
-    rows = [row_of(model, steps, start, raw=raw, attention=attention) for steps in sequences]
+    """Each of `sequences`, as the model takes them, from the zero state.
+
+    `raw` is the room for all their raw outputs, where those are wanted. Raises TooLarge.
+    """
+    if raw is not None:
+        for steps in sequences:
+            raw.take(model.manifest.graph.outputs, len(steps), param="raw")
+    start, keep = start_state(model), raw is not None
+    rows = [row_of(model, steps, start, raw=keep, attention=attention) for steps in sequences]
     ends = await read_to_end(model, rows, call)
     ended = [
         end if isinstance(end, RecurError) else Ended(end, steps, start)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
@@ -45,6 +45,8 @@ from service.engine.engine import Row
 from service.errors import InvalidInput, RecurError, TooLarge
 from service.registry.served_model import ServedModel
 from service.sessions.session import SessionState
+
+End = TypeVar("End")
 
 _LONG_TEXT = 10_000
 """Characters beyond which text is tokenised in a thread; up to here it takes milliseconds."""
@@ -200,16 +202,17 @@ async def read_to_end(
     model: ServedModel, rows: list[Row], call: Call
 ) -> list[Finished | RecurError]:
     """Submit and wait for every row; leaving early drops them."""
-    return await ends_of(model.engine.submit(rows, deadline=call.deadline, flow=call.flow))
+    collector = model.engine.submit(rows, deadline=call.deadline, flow=call.flow)
+    return await ends_of(collector, Finished)
 
 
-async def ends_of(collector: Collector) -> list[Finished | RecurError]:
-    """Wait for every row; leaving early drops them."""
+async def ends_of(collector: Collector, kind: type[End]) -> list[End | RecurError]:
+    """Wait for every row, each of which ends in a `kind`; leaving early drops them."""
     try:
         ends = await collector.ends()
     finally:
         collector.close()
-    return [end for end in ends if isinstance(end, (Finished, RecurError))]
+    return [end for end in ends if isinstance(end, (kind, RecurError))]
 
 
 def state_after(model: ServedModel, finished: Finished, steps: NDArray[Any]) -> SessionState:

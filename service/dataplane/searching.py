@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from service.artifact.beam import Beam, BeamParams, Candidate, Ended
+from service.dataplane.reading import ends_of
 from service.dataplane.sources import Begun
-from service.engine.collector import Collector
 from service.engine.engine import Row, Submit
 from service.engine.likeliest import Likeliest, Told
 from service.errors import RecurError
@@ -32,7 +32,7 @@ async def search_all(
     beams = [_Searching(one, search) for one in begun]
     while live := [beam for beam in beams if not beam.done]:
         rows = [row for beam in live for row in beam.rows()]
-        told = iter(await _told(submit(rows)))
+        told = iter(await ends_of(submit(rows), Told))
         for beam in live:
             beam.take([next(told) for _ in range(beam.num_rows)])
     return [beam.found for beam in beams]
@@ -81,12 +81,3 @@ class _Searching:
             candidates.append(one.candidates)
             states.append(one.state)
         self._states = [states[place] for place in self._beam.advance(candidates)]
-
-
-async def _told(collector: Collector) -> list[Told | RecurError]:
-    """Wait for every row; leaving early drops them."""
-    try:
-        ends = await collector.ends()
-    finally:
-        collector.close()
-    return [end for end in ends if isinstance(end, (Told, RecurError))]

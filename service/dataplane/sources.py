@@ -78,7 +78,7 @@ async def read_sources(
         for source in sources
     ]
     submitted = translator.encoder.submit(rows, deadline=call.deadline, flow=call.flow)
-    ends = await ends_of(submitted)
+    ends = await ends_of(submitted, Finished)
     return [_begun(source, end) for source, end in zip(sources, ends, strict=True)]
 
 

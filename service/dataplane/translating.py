@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from service.artifact.beam import BeamParams
 from service.dataplane.aligning import Found, alignment_of, read_again
-from service.dataplane.checking import check, pick
+from service.dataplane.checking import check, pick, pick_max_tokens
 from service.dataplane.raw import RawRoom
 from service.dataplane.searching import Search, search_all
 from service.dataplane.sources import Begun, Translator, read_sources
@@ -53,8 +53,7 @@ def search_of(translator: Translator, request: SearchRequest, limits: DataPlaneL
     check("beam_width", width, 1, limits.max_beam_width, setting="RECUR_MAX_BEAM_WIDTH")
     penalty = pick(request.length_penalty, defaults.length_penalty)
     check("length_penalty", penalty, 0.0, _MAX_LENGTH_PENALTY)
-    max_tokens = pick(request.max_tokens, min(defaults.max_tokens, limits.max_tokens))
-    check("max_tokens", max_tokens, 1, limits.max_tokens, setting="RECUR_MAX_TOKENS")
+    max_tokens = pick_max_tokens(request.max_tokens, defaults.max_tokens, limits)
     params = BeamParams(
         output.end_token, width=width, length_penalty=penalty, max_tokens=max_tokens
     )

@@ -1,9 +1,9 @@
 """What a task trains on: batches that are a pure function of (seed, epoch, shard)."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol, overload
 
 import torch
 from torch import Tensor, nn
@@ -109,3 +109,32 @@ def share(batches: Sequence[list[int]], shard: Shard) -> list[list[int]]:
     each = -(-len(batches) // shard.count)
     places = range(shard.index, each * shard.count, shard.count)
     return [batches[place % len(batches)] for place in places]
+
+
+class LazyBatches(Sequence[Batch]):
+    """Made when they are asked for: a padded epoch may be larger than its items."""
+
+    def __init__(
+        self,
+        places: Sequence[Sequence[int]],
+        make: Callable[[Sequence[int], torch.Generator], Batch],
+        *,
+        seed: int = 0,
+    ) -> None:
+        """`make` gets the places of a batch's items, and what that batch draws its chances from."""
+        self._places = places
+        self._make = make
+        self._seed = seed
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    @overload
+    def __getitem__(self, index: int) -> Batch: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Batch]: ...
+    def __getitem__(self, index: int | slice) -> Batch | Sequence[Batch]:
+        if isinstance(index, slice):
+            return [self[at] for at in range(*index.indices(len(self)))]
+        draw = torch.Generator().manual_seed(self._seed % 2**62 + index)
+        return self._make(self._places[index], draw)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from training.config import DataConfig
-from training.data.batches import Batch, DataFacts, Shard, epoch_seed, share
+from training.data.batches import Batch, DataFacts, Shard, epoch_seed, in_order, share
 from training.data.origin import Origin, read_text
 
 _M4 = (
@@ -83,10 +83,8 @@ class ManySeries:
         count = sum(one.ends[0] for one in self.series) // (steps - self.config.warm_up_steps)
         drawn = draw.choices(range(len(rooms)), rooms, k=count * self.config.looks)
         starts = [(at, draw.randrange(rooms[at])) for at in drawn]
-        places = [
-            list(range(at, min(at + size, len(starts)))) for at in range(0, len(starts), size)
-        ]
-        return [self._windows([starts[at] for at in batch]) for batch in share(places, shard)]
+        places = map(list, in_order(range(len(starts)), size))
+        return [self._windows([starts[at] for at in batch]) for batch in share([*places], shard)]
 
     def validation(self) -> list[Batch]:
         """Of each series, the forecasts whose rows are all in its validation rows."""

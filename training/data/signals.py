@@ -7,7 +7,7 @@ group are too alike for some of them to judge what was learned from the others.
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import overload
+from functools import partial
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from training.config import DataConfig
 from training.data.batches import (
     Batch,
     DataFacts,
+    LazyBatches,
     Shard,
     epoch_seed,
     in_order,
@@ -85,9 +86,9 @@ class _SignalData:
 
     def train(self, epoch: int, shard: Shard) -> Sequence[Batch]:
         seed = epoch_seed(self.seed, epoch)
-        lengths = [len(rows) for rows in self.split.learned.rows]
-        batches = share(length_buckets(lengths, self.config.batch_size, seed=seed), shard)
-        return _Batches(self.split.learned, batches, self.augment, seed)
+        learned = self.split.learned
+        places = learned_places(learned, self.config.batch_size, shard, seed=seed)
+        return LazyBatches(places, partial(_batch, learned, self.augment), seed=seed)
 
     def validation(self) -> Sequence[Batch]:
         held_out = self.split.held_out if len(self.split.held_out) else self.split.learned
@@ -142,34 +143,20 @@ def batch_of(rows: Sequence[Tensor], targets: Sequence[Tensor]) -> Batch:
     return Batch(pad(rows), together, lengths)
 
 
-def batches_in_order(items: Items, size: int) -> "_Batches":
-    return _Batches(items, in_order(range(len(items)), size), None, 0)
+def batches_in_order(items: Items, size: int) -> LazyBatches:
+    return LazyBatches(in_order(range(len(items)), size), partial(_batch, items, None))
 
 
-class _Batches(Sequence[Batch]):
-    """Made when they are asked for: a padded epoch may be larger than its items."""
+def learned_places(items: Items, size: int, shard: Shard, *, seed: int) -> list[list[int]]:
+    """The shard's batches of an epoch, each of like lengths."""
+    lengths = [len(rows) for rows in items.rows]
+    return share(length_buckets(lengths, size, seed=seed), shard)
 
-    def __init__(
-        self, items: Items, places: Sequence[Sequence[int]], augment: Augment | None, seed: int
-    ) -> None:
-        self._items = items
-        self._places = places
-        self._augment = augment
-        self._seed = seed
 
-    def __len__(self) -> int:
-        return len(self._places)
-
-    @overload
-    def __getitem__(self, index: int) -> Batch: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[Batch]: ...
-    def __getitem__(self, index: int | slice) -> Batch | Sequence[Batch]:
-        if isinstance(index, slice):
-            return [self[at] for at in range(*index.indices(len(self)))]
-        places = self._places[index]
-        rows = [self._items.rows[at] for at in places]
-        if self._augment is not None:
-            draw = torch.Generator().manual_seed(self._seed % 2**62 + index)
-            rows = [self._augment(steps, draw) for steps in rows]
-        return batch_of(rows, [self._items.targets[at] for at in places])
+def _batch(
+    items: Items, augment: Augment | None, places: Sequence[int], draw: torch.Generator
+) -> Batch:
+    rows = [items.rows[at] for at in places]
+    if augment is not None:
+        rows = [augment(steps, draw) for steps in rows]
+    return batch_of(rows, [items.targets[at] for at in places])

@@ -6,15 +6,22 @@ service hears it, which waits for the rest.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import overload
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from training.config import DataConfig
-from training.data.batches import Batch, DataFacts, Shard, epoch_seed, length_buckets, share
-from training.data.signals import Items, Split, batch_of, batches_in_order, counted
+from training.data.batches import Batch, DataFacts, LazyBatches, Shard, epoch_seed
+from training.data.signals import (
+    Items,
+    Split,
+    batch_of,
+    batches_in_order,
+    counted,
+    learned_places,
+)
 from training.data.sound import augmented
 
 _USUAL = range(3, 8)
@@ -84,9 +91,8 @@ class _Speech:
 
     def _learned(self, items: Items, epoch: int, shard: Shard) -> Sequence[Batch]:
         seed = epoch_seed(self.seed, epoch)
-        lengths = [len(rows) for rows in items.rows]
-        batches = share(length_buckets(lengths, self.config.batch_size, seed=seed), shard)
-        return _Augmented(items, self.sound, batches, seed)
+        places = learned_places(items, self.config.batch_size, shard, seed=seed)
+        return LazyBatches(places, partial(_augmented, items, self.sound), seed=seed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,37 +186,13 @@ def _alone(takes: Sequence[Take], sound: Sound) -> Items:
     return Items(rows, [torch.tensor(take.label) for take in takes], [0] * len(rows))
 
 
-class _Augmented(Sequence[Batch]):
-    """Batches of like lengths, made when they are asked for."""
-
-    def __init__(self, items: Items, sound: Sound, batches: Sequence[list[int]], seed: int) -> None:
-        self._items = items
-        self._sound = sound
-        self._batches = batches
-        self._seed = seed
-
-    def __len__(self) -> int:
-        return len(self._batches)
-
-    @overload
-    def __getitem__(self, index: int) -> Batch: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[Batch]: ...
-    def __getitem__(self, index: int | slice) -> Batch | Sequence[Batch]:
-        if isinstance(index, slice):
-            return [self[at] for at in range(*index.indices(len(self)))]
-        places, hop = self._batches[index], self._sound.hop
-        batch = batch_of(
-            [self._items.rows[at] for at in places], [self._items.targets[at] for at in places]
-        )
-        assert batch.lengths is not None
-        draw = torch.Generator().manual_seed(self._seed % 2**62 + index)
-        samples, lengths = augmented(
-            batch.inputs.flatten(1),
-            batch.lengths * hop,
-            draw,
-            sample_rate=self._sound.sample_rate,
-        )
-        time = samples.shape[1] // hop
-        hops = samples[:, : time * hop].unflatten(1, (time, hop))
-        return Batch(hops, batch.targets, (lengths // hop).clamp(1, time))
+def _augmented(items: Items, sound: Sound, places: Sequence[int], draw: torch.Generator) -> Batch:
+    batch = batch_of([items.rows[at] for at in places], [items.targets[at] for at in places])
+    assert batch.lengths is not None
+    hop = sound.hop
+    samples, lengths = augmented(
+        batch.inputs.flatten(1), batch.lengths * hop, draw, sample_rate=sound.sample_rate
+    )
+    time = samples.shape[1] // hop
+    hops = samples[:, : time * hop].unflatten(1, (time, hop))
+    return Batch(hops, batch.targets, (lengths // hop).clamp(1, time))

@@ -12,7 +12,6 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 _DOTS_PER_INCH = 100
-_LABELS_IN_SMALL_MATRIX = 8
 _READ_ON_THE_WAY = 5
 _BLUE, _ORANGE, _GREY = "#2563a8", "#d9731a", "#8a8f98"
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from training.config import ModelConfig
 from training.nn.attention import build_attention, valid_steps
-from training.nn.recurrent import RecurrentStack, State
+from training.nn.recurrent import RecurrentStack, State, stack_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,17 +61,7 @@ class Encoder(nn.Module):
         super().__init__()
         self.embedding = TokenEmbedding(num_tokens, config.embedding)
         self.embedding_dropout = nn.Dropout(config.embedding_dropout)
-        self.stack = RecurrentStack(
-            config.cell,
-            config.embedding,
-            config.hidden,
-            layers=config.layers,
-            bidirectional=config.bidirectional,
-            dropout=config.dropout,
-            combine=config.combine,
-            residual=config.residual,
-            layer_norm=config.layer_norm,
-        )
+        self.stack = stack_of(config, config.embedding)
         self.dropout = nn.Dropout(config.dropout)
         self.directions = 2 if config.bidirectional else 1
         self.num_states = 2 * self.stack.num_states

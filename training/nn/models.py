@@ -15,7 +15,7 @@ from training.config import ModelConfig
 from training.nn.attention import AdditivePooling, Pooled, valid_steps
 from training.nn.embedding import TokenEmbedding
 from training.nn.heads import GroupedClasses
-from training.nn.recurrent import RecurrentStack, State
+from training.nn.recurrent import State, stack_of
 
 _EMBEDDING_DEVIATION = 0.1
 """Near zero: a vector that training hardly touches should hardly matter."""
@@ -40,7 +40,7 @@ class LanguageModel(nn.Module):
         super().__init__()
         self.embedding = nn.Embedding(num_tokens, config.embedding)
         self.embedding_dropout = nn.Dropout(config.embedding_dropout)
-        self.stack = _stack(config, config.embedding)
+        self.stack = stack_of(config, config.embedding)
         self.dropout = nn.Dropout(config.dropout)
         self.head = nn.Linear(self.stack.num_outputs, num_tokens)
         if config.tied:
@@ -73,7 +73,7 @@ class SequenceClassifier(nn.Module):
         self.token_dropout = config.token_dropout
         self.embedding = TokenEmbedding(num_tokens, config.embedding, spelling)
         self.embedding_dropout = nn.Dropout(config.embedding_dropout)
-        self.stack = _stack(config, config.embedding)
+        self.stack = stack_of(config, config.embedding)
         self.pools_tokens = config.pools_tokens
         num_pooled = self.stack.num_outputs + (config.embedding if config.pools_tokens else 0)
         self.pooling = AdditivePooling(num_pooled, config.heads)
@@ -130,7 +130,7 @@ class Forecaster(nn.Module):
         self.register_buffer("mean", torch.tensor(scaling.mean))
         self.register_buffer("deviation", torch.tensor(scaling.deviation))
         self.reading = nn.Linear(self.recent_steps, horizon, bias=False)
-        self.stack = _stack(config, 2 * self.num_features)
+        self.stack = stack_of(config, 2 * self.num_features)
         self.dropout = nn.Dropout(config.dropout)
         self.head = nn.Linear(self.stack.num_outputs, horizon * self.num_features)
         with torch.no_grad():
@@ -173,17 +173,3 @@ def last_rows(rows: Tensor, lengths: Tensor | None, count: int) -> Tensor:
         return rows[:, -count:].transpose(0, 1)
     places = lengths.to(rows.device) + torch.arange(count, device=rows.device).unsqueeze(-1)
     return rows.transpose(0, 1).gather(0, places.unsqueeze(-1).expand(-1, -1, rows.shape[2]))
-
-
-def _stack(config: ModelConfig, num_features: int) -> RecurrentStack:
-    return RecurrentStack(
-        config.cell,
-        num_features,
-        config.hidden,
-        layers=config.layers,
-        bidirectional=config.bidirectional,
-        dropout=config.dropout,
-        combine=config.combine,
-        residual=config.residual,
-        layer_norm=config.layer_norm,
-    )

@@ -11,12 +11,13 @@ Residual connections: He et al. 2016 (arXiv 1512.03385), in deep LSTMs Wu et al.
 1609.08144); layer normalisation: Ba, Kiros and Hinton 2016 (arXiv 1607.06450).
 """
 
+from dataclasses import replace
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-from training.config import Cell, Combine
+from training.config import Cell, Combine, ModelConfig
 from training.nn.attention import valid_steps
 from training.nn.cells import WITH_MEMORY
 from training.nn.layers import Layer, Recurrence, State, make_layer
@@ -107,3 +108,23 @@ class RecurrentStack(nn.Module):
         if self.residual and number > 0:
             outputs = read + outputs
         return self.norm(number)(outputs) if self.norms else outputs
+
+
+def stack_of(config: ModelConfig, num_features: int) -> RecurrentStack:
+    """As the configuration has it, over `num_features`."""
+    return RecurrentStack(
+        config.cell,
+        num_features,
+        config.hidden,
+        layers=config.layers,
+        bidirectional=config.bidirectional,
+        dropout=config.dropout,
+        combine=config.combine,
+        residual=config.residual,
+        layer_norm=config.layer_norm,
+    )
+
+
+def causal_stack_of(config: ModelConfig, num_features: int) -> RecurrentStack:
+    """The same in one direction, whatever the configuration says: what it tells streams."""
+    return stack_of(replace(config, bidirectional=False), num_features)

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from service.artifact.scaling import Scaling
 from training.config import ModelConfig, Reading
 from training.nn.models import Prediction
-from training.nn.recurrent import RecurrentStack, State
-from training.nn.strokes import NUM_READ, STATE_SIZES, last_row, read_strokes
+from training.nn.recurrent import State, causal_stack_of
+from training.nn.strokes import NUM_READ, STATE_SIZES, last_row, num_steps, read_strokes
 
 LEAST_LEVEL = 1e-6
 """Keeps silence finite; far below what a sensor's last digit adds."""
@@ -82,15 +82,7 @@ class SignalNetwork(nn.Module):
         self.register_buffer("sines", torch.from_numpy(sines), persistent=False)
         from_root = seen_from_root(self.num_features) if self.reading == "skeleton" else _NOTHING
         self.register_buffer("from_root", torch.from_numpy(from_root), persistent=False)
-        self.stack = RecurrentStack(
-            config.cell,
-            _num_read(config, self.num_features),
-            config.hidden,
-            layers=config.layers,
-            dropout=config.dropout,
-            residual=config.residual,
-            layer_norm=config.layer_norm,
-        )
+        self.stack = causal_stack_of(config, _num_read(config, self.num_features))
         self.dropout = nn.Dropout(config.dropout)
         self.recalls = config.answers_by == "all"
         """Whether an answer is read off the mean of all outputs too."""
@@ -189,8 +181,8 @@ class SignalNetwork(nn.Module):
         variance = squares[:, 1:] / count - mean.square()
         deviation = variance.clamp(min=LEAST_VARIANCE).sqrt()
         read = ((scaled - mean) / deviation).clamp(-FARTHEST, FARTHEST)
-        ends = scaled.shape[1] if lengths is None else lengths.to(scaled.device).view(1, -1, 1)
-        after = (counted.transpose(0, 1) + ends).clamp(max=self.baseline_steps)
+        after = counted.transpose(0, 1) + num_steps(scaled, lengths)
+        after = after.clamp(max=self.baseline_steps)
         return read, (after, last_row(sums, lengths), last_row(squares, lengths))
 
     def _spectrum(self, frames: Tensor) -> Tensor:
@@ -231,8 +223,7 @@ def _beside_mean(
     places = torch.arange(1, steps.shape[1] + 1, device=steps.device).view(1, -1, 1)
     sums = torch.cat([sums, steps], dim=1).cumsum(dim=1)
     mean = sums[:, 1:] / (counted + places)
-    ends = steps.shape[1] if lengths is None else lengths.to(steps.device).view(1, -1, 1)
-    after = (counted.transpose(0, 1) + ends, last_row(sums, lengths))
+    after = (counted.transpose(0, 1) + num_steps(steps, lengths), last_row(sums, lengths))
     return torch.cat([steps, mean], dim=-1), after
 
 

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from training.config import ModelConfig
 from training.nn.features import Framing, LogMel
-from training.nn.models import Prediction
-from training.nn.recurrent import RecurrentStack, State
+from training.nn.models import Prediction, last_rows
+from training.nn.recurrent import State, causal_stack_of
 
 
 class Listener(nn.Module):
@@ -19,15 +19,7 @@ class Listener(nn.Module):
         super().__init__()
         self.framing = framing
         self.features = LogMel(framing)
-        self.stack = RecurrentStack(
-            config.cell,
-            framing.mels,
-            config.hidden,
-            layers=config.layers,
-            dropout=config.dropout,
-            residual=config.residual,
-            layer_norm=config.layer_norm,
-        )
+        self.stack = causal_stack_of(config, framing.mels)
         self.dropout = nn.Dropout(config.dropout)
         self.head = nn.Linear(self.stack.num_outputs, num_outputs)
 
@@ -44,12 +36,5 @@ class Listener(nn.Module):
         hops = torch.cat([state[-1].transpose(0, 1), inputs], dim=1)
         recurrence = self.stack(self.features(hops), lengths, state[:-1])
         outputs = self.head(self.dropout(recurrence.outputs))
-        return Prediction(outputs, (*recurrence.state, self._overlap(hops, lengths)))
-
-    def _overlap(self, hops: Tensor, lengths: Tensor | None) -> Tensor:
-        """The hops before each row's end, which its next frames begin with."""
-        count = self.framing.hops_before
-        if lengths is None:
-            return hops[:, -count:].transpose(0, 1)
-        places = lengths.to(hops.device) + torch.arange(count, device=hops.device).unsqueeze(-1)
-        return hops.transpose(0, 1).gather(0, places.unsqueeze(-1).expand(-1, -1, hops.shape[2]))
+        overlap = last_rows(hops, lengths, self.framing.hops_before)
+        return Prediction(outputs, (*recurrence.state, overlap))

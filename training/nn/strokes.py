@@ -55,15 +55,19 @@ def read_strokes(scaled: Tensor, lengths: Tensor | None, before: State) -> Strok
         moved / way,
         size,
     ]
-    ends = scaled.shape[1] if lengths is None else lengths.to(scaled.device).view(1, -1, 1)
     state = (
-        counted.transpose(0, 1) + ends,
+        counted.transpose(0, 1) + num_steps(scaled, lengths),
         last_row(points, lengths),
         first.transpose(0, 1),
         last_row(sums, lengths),
         last_row(squares, lengths),
     )
     return Strokes(torch.cat(read, dim=-1), state)
+
+
+def num_steps(rows: Tensor, lengths: Tensor | None) -> int | Tensor:
+    """Of each of `rows [batch, time, features]`, `[1, batch, 1]`."""
+    return rows.shape[1] if lengths is None else lengths.to(rows.device).view(1, -1, 1)
 
 
 def last_row(rows: Tensor, lengths: Tensor | None) -> Tensor:

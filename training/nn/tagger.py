@@ -7,7 +7,7 @@ from training.config import ModelConfig
 from training.nn.attention import AdditivePooling, valid_steps
 from training.nn.embedding import TokenEmbedding
 from training.nn.models import Prediction
-from training.nn.recurrent import RecurrentStack, State
+from training.nn.recurrent import State, stack_of
 
 
 class Tagger(nn.Module):
@@ -34,17 +34,7 @@ class Tagger(nn.Module):
         self.num_tags, self.num_intents = num_tags, num_intents
         self.embedding = TokenEmbedding(num_tokens, config.embedding, spelling)
         self.embedding_dropout = nn.Dropout(config.embedding_dropout)
-        self.stack = RecurrentStack(
-            config.cell,
-            config.embedding,
-            config.hidden,
-            layers=config.layers,
-            bidirectional=config.bidirectional,
-            dropout=config.dropout,
-            combine=config.combine,
-            residual=config.residual,
-            layer_norm=config.layer_norm,
-        )
+        self.stack = stack_of(config, config.embedding)
         self.dropout = nn.Dropout(config.dropout)
         self.head = nn.Linear(self.stack.num_outputs, num_tags)
         self.pooling: AdditivePooling | None = None

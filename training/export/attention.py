@@ -33,7 +33,7 @@ def add_attention(draft: Draft, attention: Attention, queries: str, memory: Memo
     """
     valid = _add_valid(draft, memory)  # [batch, source_time]
     column = draft.add("Unsqueeze", [valid, draft.integers(2)], "memory_valid_steps")
-    zero = draft.shared("zero_float", np.array(0, np.float32))
+    zero = draft.number("zero_float", 0)
     kept = draft.add("Where", [column, memory.values, zero], "memory_kept")
     match attention:
         case MultiHeadAttention():
@@ -102,7 +102,7 @@ def _add_dot_scores(draft: Draft, asked: str, offered: str, *, axes: tuple[int, 
 
 
 def _add_softmax(draft: Draft, scores: str, valid: str, output: str) -> str:
-    nothing = draft.shared("minus_infinity", np.array(-np.inf, np.float32))
+    nothing = draft.number("minus_infinity", -np.inf)
     masked = draft.add("Where", [valid, scores, nothing], f"{output}_scores_kept")
     return draft.add("Softmax", [masked], output, {"axis": -1})
 

@@ -1,14 +1,14 @@
 """The graph of a `BandForecaster`: windows in their own spread, a recurrent layer, and bands."""
 
 import numpy as np
-from numpy.typing import NDArray
-from torch import Tensor
 
 from service.artifact.graphs import GraphSpec, StateSpec, TensorSpec
 from training.export.draft import Draft
 from training.export.graph import Graph
+from training.export.linear import add_linear
 from training.export.recurrent import LENGTHS, MODEL_FILE, add_stack, state_specs
-from training.export.windows import add_recent, add_windows
+from training.export.weights import array
+from training.export.windows import add_last_rows, add_windows
 from training.nn.bands import LEAST_SPREAD, NOTHING, BandForecaster
 
 
@@ -27,7 +27,7 @@ def band_graph(network: BandForecaster) -> Graph:
     draft = Draft()
     steps = draft.transpose("values", "values_by_time", (1, 0, 2))  # [time, batch, 1]
     rows = draft.add("Concat", ["recent_in", steps], "rows", {"axis": 0})
-    add_recent(draft, rows, recent)
+    add_last_rows(draft, rows, "recent", recent)
     windows = add_windows(draft, rows, recent)
     windows = draft.add("Squeeze", [windows, draft.integers(2)], "windows_flat")
     level, spread, read = _add_reading(draft, windows, recent)
@@ -47,20 +47,17 @@ def _add_reading(draft: Draft, windows: str, recent: int) -> tuple[str, str, str
     off = draft.add("Sub", [windows, level], "off_level")
     distance = draft.add("MatMul", [draft.add("Abs", [off], "distances"), averaging], "distance")
     size = draft.add("Abs", [level], "level_size")
-    least = draft.add("Mul", [size, _number(draft, "least_spread", LEAST_SPREAD)], "least")
+    least = draft.add("Mul", [size, draft.number("least_spread", LEAST_SPREAD)], "least")
     spread = draft.add("Add", [distance, least], "spread_or_least")
-    spread = draft.add("Add", [spread, _number(draft, "nothing", NOTHING)], "spread")
+    spread = draft.add("Add", [spread, draft.number("nothing", NOTHING)], "spread")
     return level, spread, draft.add("Div", [off, spread], "read")
 
 
 def _add_bands(draft: Draft, network: BandForecaster, *, read: str, hidden: str) -> list[str]:
     """Each quantile in spreads from the level, `[time, batch, horizon]`, from the lowest up."""
-    reading = draft.constant("reading", _array(network.reading.weight).T)
+    reading = draft.constant("reading", array(network.reading.weight).T)
     anchor = draft.add("MatMul", [read, reading], "anchor")
-    weights = draft.constant("head_weights", _array(network.head.weight).T)
-    product = draft.add("MatMul", [hidden, weights], "head_product")
-    bias = draft.constant("head_bias", _array(network.head.bias))
-    added = draft.add("Add", [product, bias], "head")
+    added = add_linear(draft, hidden, "head", network.head)
     names = [f"added_{place}" for place in range(len(network.quantiles))]
     draft.split(added, names, sizes=[network.horizon] * len(names), axis=2)
     median = network.median
@@ -76,10 +73,10 @@ def _add_bands(draft: Draft, network: BandForecaster, *, read: str, hidden: str)
 
 def _add_squareplus(draft: Draft, tensor: str) -> str:
     square = draft.add("Mul", [tensor, tensor], f"{tensor}_squared")
-    four = draft.add("Add", [square, _number(draft, "four", 4)], f"{tensor}_and_four")
+    four = draft.add("Add", [square, draft.number("four", 4)], f"{tensor}_and_four")
     root = draft.add("Sqrt", [four], f"{tensor}_root")
     both = draft.add("Add", [tensor, root], f"{tensor}_and_root")
-    return draft.add("Div", [both, _number(draft, "two", 2)], f"{tensor}_width")
+    return draft.add("Div", [both, draft.number("two", 2)], f"{tensor}_width")
 
 
 def _add_forecast(draft: Draft, bands: list[str], *, level: str, spread: str) -> None:
@@ -92,11 +89,3 @@ def _add_forecast(draft: Draft, bands: list[str], *, level: str, spread: str) ->
     in_units = draft.add("Add", [in_units, level], "bands_in_units")
     by_feature = draft.add("Unsqueeze", [in_units, feature_axis], "forecast_by_time")
     draft.transpose(by_feature, "forecast", (1, 0, 2, 3, 4))
-
-
-def _number(draft: Draft, name: str, value: float) -> str:
-    return draft.shared(name, np.array(value, np.float32))
-
-
-def _array(tensor: Tensor) -> NDArray[np.float32]:
-    return tensor.detach().cpu().numpy()

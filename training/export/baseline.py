@@ -13,23 +13,23 @@ def add_baseline(draft: Draft, scaled: str, baseline_steps: int) -> str:
 
     The sums begin with those from before, so that they are taken in one order in any chunks.
     """
-    limit = _number(draft, "baseline_steps", baseline_steps)
+    limit = draft.number("baseline_steps", baseline_steps)
     counted = draft.add("Round", ["counted_in"], "counted")
     before = draft.add("Add", [counted, _add_steps(draft)], "counted_before")
     taken = draft.add("Less", [before, limit], "is_taken")
     taken = draft.add("Cast", [taken], "taken", {"to": onnx.TensorProto.FLOAT})
-    one = _number(draft, "one", 1)
+    one = draft.number("one", 1)
     count = draft.add("Add", [before, one], "counted_all")
     count = draft.add("Clip", [count, one, limit], "count")
     squared = draft.add("Mul", [scaled, scaled], "squared")
     mean = _add_mean(draft, scaled, "sums", taken=taken, count=count)
     mean_square = _add_mean(draft, squared, "squares", taken=taken, count=count)
     variance = draft.add("Sub", [mean_square, draft.add("Mul", [mean, mean], "mean_2")], "variance")
-    least = _number(draft, "least_variance", LEAST_VARIANCE)
+    least = draft.number("least_variance", LEAST_VARIANCE)
     deviation = draft.add("Sqrt", [draft.add("Max", [variance, least], "variance_kept")], "spread")
     off = draft.add("Div", [draft.add("Sub", [scaled, mean], "off"), deviation], "off_in_spreads")
     _add_count_after(draft, counted, limit)
-    ends = [_number(draft, "lowest", -FARTHEST), _number(draft, "highest", FARTHEST)]
+    ends = [draft.number("lowest", -FARTHEST), draft.number("highest", FARTHEST)]
     return draft.add("Clip", [off, *ends], "read")
 
 
@@ -68,7 +68,3 @@ def _add_count_after(draft: Draft, counted: str, limit: str) -> None:
     ends = draft.add("Unsqueeze", [ends, draft.integers(0, 2)], "lengths_kept")
     after = draft.add("Add", [counted, ends], "counted_after")
     draft.add("Min", [after, limit], "counted_out")
-
-
-def _number(draft: Draft, name: str, value: float) -> str:
-    return draft.shared(name, np.array(value, np.float32))

@@ -61,6 +61,10 @@ class Draft:
         """A constant int64 without axes, shared likewise."""
         return self.shared(f"int_{number}", np.array(number, np.int64))
 
+    def number(self, name: str, value: float) -> str:
+        """A constant float32 without axes, shared likewise; `name` says what it is."""
+        return self.shared(name, np.array(value, np.float32))
+
     def add(
         self,
         operator: str,

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 
 import numpy as np
 import onnx
-from numpy.typing import NDArray
-from torch import Tensor, nn
 
 from service.artifact.graphs import EncoderSpec, GraphSpec, MemorySpec, StateSpec, TensorSpec
 from training.export.attention import ATTENTION, Memory, add_attention
 from training.export.draft import Declared, Draft
 from training.export.graph import serialized
 from training.export.halves import in_halves
+from training.export.linear import add_linear
 from training.export.recurrent import stack_graph
+from training.export.weights import array
 from training.nn.encoder_decoder import Decoder, Encoder, EncoderDecoder, TokenEmbedding
 from training.nn.recurrent import RecurrentStack
 from training.runner import PairRunner
@@ -98,7 +98,7 @@ def _add_bridge(draft: Draft, network: Encoder, ends: str, outputs: tuple[str, .
     )
     by_batch = draft.transpose(of_top, "ends_by_batch", (1, 0, 2))
     flat = draft.add("Reshape", [by_batch, draft.integers(0, directions * hidden)], "ends_flat")
-    bridged = draft.add("Tanh", [_add_linear(draft, flat, "bridge", network.bridge)], "bridged")
+    bridged = draft.add("Tanh", [add_linear(draft, flat, "bridge", network.bridge)], "bridged")
     parts = [f"{name}_flat" for name in outputs]
     sizes = [network.bridge.out_features // len(outputs)] * len(outputs)
     draft.split(bridged, parts, sizes=sizes, axis=1)
@@ -134,7 +134,7 @@ def _decoder_graph(
     told = upper
     if decoder.attention is not None:
         told = draft.add("Concat", [upper, *seen[1:]], "told", {"axis": 2})
-    read = draft.add("Tanh", [_add_linear(draft, told, "readout", decoder.readout)], "read")
+    read = draft.add("Tanh", [add_linear(draft, told, "readout", decoder.readout)], "read")
     _add_head(draft, decoder, read)
     return draft.finish(spec), spec
 
@@ -151,7 +151,7 @@ def _graft_part(draft: Draft, part: str, stack: RecurrentStack, steps: str) -> s
 
 
 def _add_embedding(draft: Draft, embedding: TokenEmbedding) -> str:
-    weights = draft.constant(_EMBEDDING, _array(embedding.weight))
+    weights = draft.constant(_EMBEDDING, array(embedding.weight))
     gathered = draft.add("Gather", [weights, _TOKENS], "embedded_small")
     scale = draft.constant("embedding_scale", np.array(embedding.scale, np.float32))
     return draft.add("Mul", [gathered, scale], "embedded")
@@ -162,9 +162,9 @@ def _add_head(draft: Draft, decoder: Decoder, read: str) -> None:
     if decoder.head.weight is decoder.embedding.weight:
         weights = draft.transpose(_EMBEDDING, "head_weights", (1, 0))
     else:
-        weights = draft.constant("head_weights", _array(decoder.head.weight).T)
+        weights = draft.constant("head_weights", array(decoder.head.weight).T)
     product = draft.add("MatMul", [read, weights], "head_product")
-    draft.add("Add", [product, draft.constant("head_bias", _array(decoder.head.bias))], "logits")
+    draft.add("Add", [product, draft.constant("head_bias", array(decoder.head.bias))], "logits")
 
 
 def _state_specs(decoder: Decoder) -> tuple[StateSpec, ...]:
@@ -190,13 +190,3 @@ def _add_zeros(draft: Draft, pair: StateSpec) -> str:
     ones = draft.integers(1)
     target = draft.add("Concat", [ones, batch, ones], f"encoder_rows_{pair.input}", {"axis": 0})
     return draft.add("Expand", [zeros, target], f"encoder_begin_{pair.input}")
-
-
-def _add_linear(draft: Draft, tensor: str, name: str, layer: nn.Linear) -> str:
-    weights = draft.constant(f"{name}_weights", _array(layer.weight).T)
-    bias = draft.constant(f"{name}_bias", _array(layer.bias))
-    return draft.add("Add", [draft.add("MatMul", [tensor, weights], f"{name}_product"), bias], name)
-
-
-def _array(tensor: Tensor) -> NDArray[np.float32]:
-    return tensor.detach().cpu().numpy()

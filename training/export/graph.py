@@ -10,16 +10,17 @@ from dataclasses import dataclass
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
 from service.artifact.graphs import GraphSpec, StateSpec, TensorSpec
 from training.export.draft import Draft
+from training.export.linear import add_linear
 from training.export.lowering.rewriting import LoweringError
 from training.export.lowering.step import STEP_FILE, step_graph
 from training.export.recurrent import LENGTHS, MODEL_FILE, add_stack, stack_graph, state_specs
 from training.export.tagging import tagger_graph
 from training.export.traced import classifier_graph
-from training.export.windows import add_number, add_recent, add_windows
+from training.export.weights import array
+from training.export.windows import add_last_rows, add_windows
 from training.nn.models import Forecaster, LanguageModel, SequenceClassifier
 from training.nn.recurrent import RecurrentStack
 from training.nn.tagger import Tagger
@@ -94,11 +95,11 @@ def _language_graph(network: LanguageModel) -> tuple[Draft, GraphSpec]:
         state=state_specs(network.stack),
     )
     draft = Draft()
-    embedding = draft.constant("embedding", _array(network.embedding.weight))
+    embedding = draft.constant("embedding", array(network.embedding.weight))
     tokens = draft.transpose("tokens", "tokens_by_time", (1, 0))  # [time, batch]
     steps = draft.add("Gather", [embedding, tokens], "embedded")
     steps = add_stack(draft, network.stack, steps)
-    scores = _add_linear(draft, steps, "head", network.head)
+    scores = add_linear(draft, steps, "head", network.head)
     draft.transpose(scores, "logits", (1, 0, 2))
     return draft, spec
 
@@ -116,19 +117,19 @@ def _forecast_graph(network: Forecaster) -> tuple[Draft, GraphSpec]:
         state=(*state_specs(network.stack), recent),
     )
     draft = Draft()
-    mean = draft.constant("mean", _array(network.mean))
-    deviation = draft.constant("deviation", _array(network.deviation))
+    mean = draft.constant("mean", array(network.mean))
+    deviation = draft.constant("deviation", array(network.deviation))
     centred = draft.add("Sub", ["values", mean], "centred")
     scaled = draft.add("Div", [centred, deviation], "scaled_by_batch")
     scaled = draft.transpose(scaled, "scaled", (1, 0, 2))  # [time, batch, features]
     rows = draft.add("Concat", ["recent_in", scaled], "rows", {"axis": 0})
-    add_recent(draft, rows, network.recent_steps)
+    add_last_rows(draft, rows, "recent", network.recent_steps)
     windows = add_windows(draft, rows, network.recent_steps)
     anchor, level = _add_reading(draft, windows, network)
 
     distances = _add_distances(draft, scaled, level, windows=windows)
     steps = add_stack(draft, network.stack, distances)
-    added = _add_linear(draft, steps, "head", network.head)
+    added = add_linear(draft, steps, "head", network.head)
     added = draft.add("Reshape", [added, draft.integers(0, 0, horizon, features)], "added")
     together = draft.add("Add", [anchor, added], "forecast_scaled")
     in_units = draft.add("Mul", [together, deviation], "forecast_centred")
@@ -153,7 +154,7 @@ def _add_reading(draft: Draft, windows: str, network: Forecaster) -> tuple[str, 
 
 def _add_distances(draft: Draft, scaled: str, level: str, *, windows: str) -> str:
     """How far each step is from the level and from the oldest row, `[time, batch, 2 features]`."""
-    first = add_number(draft, "first", 0)
+    first = draft.integer(0)
     oldest = draft.add("Gather", [windows, first], "oldest", {"axis": 3})
     from_level = draft.add("Sub", [scaled, level], "from_level")
     from_oldest = draft.add("Sub", [scaled, oldest], "from_oldest")
@@ -164,16 +165,6 @@ def _reading(network: Forecaster) -> NDArray[np.float32]:
     """`level + A (recent - level)` and `level` as one matrix `[recent, horizon + 1]`."""
     count = network.recent_steps
     level = np.full((count, 1), 1.0 / count)
-    read = _array(network.reading.weight).astype(np.float64).T  # [recent, horizon]
+    read = array(network.reading.weight).astype(np.float64).T  # [recent, horizon]
     anchor = level + (np.eye(count) - level @ np.ones((1, count))) @ read
     return np.concatenate([anchor, level], axis=1).astype(np.float32)
-
-
-def _add_linear(draft: Draft, tensor: str, name: str, layer: nn.Linear) -> str:
-    weights = draft.constant(f"{name}_weights", _array(layer.weight).T)
-    bias = draft.constant(f"{name}_bias", _array(layer.bias))
-    return draft.add("Add", [draft.add("MatMul", [tensor, weights], f"{name}_product"), bias], name)
-
-
-def _array(tensor: Tensor) -> NDArray[np.float32]:
-    return tensor.detach().cpu().numpy()

@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from service.artifact.graphs import GraphSpec, StateSpec, TensorSpec
 from training.export.draft import Draft
 from training.export.lengths import LENGTHS, add_valid
@@ -93,7 +91,7 @@ def add_layers(
         steps = _add_passed_on(draft, layer, steps, added.sides)
         finals.append(added.finals)
     if masked:  # whoever reads whole sequences may sum over time
-        zero = draft.shared("zero_float", np.array(0, np.float32))
+        zero = draft.number("zero_float", 0)
         steps = draft.add("Where", [valid, steps, zero], "layers_to_the_end")
     return steps, finals
 
@@ -208,7 +206,7 @@ def _add_combined(draft: Draft, layer: _Layer, sides: Sequence[str]) -> str:
     summed = draft.add("Add", sides, f"{layer.name}_both")
     if layer.stack.combine == "sum":
         return summed
-    return draft.add("Mul", [summed, draft.shared("half", np.array(0.5, np.float32))], name)
+    return draft.add("Mul", [summed, draft.number("half", 0.5)], name)
 
 
 def _add_valid_steps(draft: Draft, steps: str) -> str:

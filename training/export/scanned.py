@@ -7,7 +7,6 @@ has ended on as it is. Single steps are the loop's body: see `lowering/step.py`.
 
 from collections.abc import Sequence
 
-import numpy as np
 import onnx
 
 from training.export.draft import Draft, value
@@ -138,7 +137,7 @@ def _add_min_lstm(draft: Draft, side: Side, summed: str) -> list[str]:
     name = side.name
     f, i, n = (f"{name}_{gate}_sum" for gate in "fin")
     draft.split(summed, [f, i, n], sizes=[side.hidden] * 3, axis=-1)
-    zero = draft.shared("zero_float", np.array(0, np.float32))
+    zero = draft.number("zero_float", 0)
     least = draft.add("Min", [f, i, zero], f"{name}_least")
     one = draft.add("Exp", [least], f"{name}_least_exp")
     over_f, over_i = (_add_over_gate(draft, gate, least=least, one=one) for gate in (f, i))
@@ -164,4 +163,4 @@ def _add_positive(draft: Draft, tensor: str, output: str) -> str:
 
 
 def _one(draft: Draft) -> str:
-    return draft.shared("one_float", np.array(1, np.float32))
+    return draft.number("one_float", 1)

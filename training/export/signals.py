@@ -1,15 +1,16 @@
 """The graph of a `SignalNetwork`: how rows are read, the recurrent layers, and a linear head."""
 
 import numpy as np
-from torch import Tensor
 
 from service.artifact.graphs import GraphSpec, StateSpec, TensorSpec
 from training.export.baseline import add_baseline, add_last_row
 from training.export.draft import Draft
 from training.export.graph import Graph
+from training.export.linear import add_product
 from training.export.recurrent import LENGTHS, MODEL_FILE, add_stack, state_specs
 from training.export.so_far import add_mean_beside
 from training.export.strokes import add_strokes
+from training.export.weights import array
 from training.nn.signals import LEAST_LEVEL, SignalNetwork
 
 
@@ -41,8 +42,8 @@ def _kept(network: SignalNetwork) -> tuple[StateSpec, ...]:
 
 def _add_reading(draft: Draft, network: SignalNetwork) -> str:
     """`values` as the recurrent layers see them, `[time, batch, read]`."""
-    mean = draft.constant("mean", _array(network.mean))
-    deviation = draft.constant("deviation", _array(network.deviation))
+    mean = draft.constant("mean", array(network.mean))
+    deviation = draft.constant("deviation", array(network.deviation))
     centred = draft.add("Sub", ["values", mean], "centred")
     scaled = draft.add("Div", [centred, deviation], "scaled_by_batch")
     scaled = draft.transpose(scaled, "scaled", (1, 0, 2))  # [time, batch, features]
@@ -54,7 +55,7 @@ def _add_reading(draft: Draft, network: SignalNetwork) -> str:
         case "strokes":
             return add_strokes(draft, scaled)
         case "skeleton":
-            from_root = draft.constant("from_root", _array(network.from_root))
+            from_root = draft.constant("from_root", array(network.from_root))
             static = draft.add("MatMul", [scaled, from_root], "static")
             return _add_differences(draft, network, scaled, static=static)
         case "baseline":
@@ -68,7 +69,7 @@ def _add_differences(draft: Draft, network: SignalNetwork, scaled: str, *, stati
     ends = [draft.integers(0), draft.integers(-1), draft.integers(0)]
     before = draft.add("Slice", [rows, *ends], "rows_before")
     difference = draft.add("Sub", [scaled, before], "difference_scaled")
-    paces = draft.constant("paces", _array(network.paces))
+    paces = draft.constant("paces", array(network.paces))
     difference = draft.add("Div", [difference, paces], "difference")
     add_last_row(draft, rows, "row")
     return draft.add("Concat", [static, difference], "read", {"axis": 2})
@@ -78,7 +79,7 @@ def _add_spectrum(draft: Draft, frames: str, network: SignalNetwork) -> str:
     """The mean over bins is a constant product: a reduction may round by the batch."""
     squares: list[str] = []
     for part in ("cosines", "sines"):
-        waves = draft.constant(part, _array(network.get_buffer(part)))
+        waves = draft.constant(part, array(network.get_buffer(part)))
         wave = draft.add("MatMul", [frames, waves], f"in_{part}")
         squares.append(draft.add("Mul", [wave, wave], f"{part}_squared"))
     power = draft.add("Add", squares, "power")
@@ -94,12 +95,7 @@ def _add_spectrum(draft: Draft, frames: str, network: SignalNetwork) -> str:
 
 def _add_head(draft: Draft, steps: str, network: SignalNetwork) -> None:
     """The outputs' own units are folded into the weights."""
-    deviation = _array(network.output_deviation)
-    weights = _array(network.head.weight).T * deviation
-    bias = _array(network.head.bias) * deviation + _array(network.output_mean)
-    product = draft.add("MatMul", [steps, draft.constant("head_weights", weights)], "head_product")
-    draft.add("Add", [product, draft.constant("head_bias", bias)], "answers")
-
-
-def _array(tensor: Tensor) -> "np.ndarray[tuple[int, ...], np.dtype[np.float32]]":
-    return tensor.detach().cpu().numpy()
+    deviation = array(network.output_deviation)
+    weights = array(network.head.weight).T * deviation
+    bias = array(network.head.bias) * deviation + array(network.output_mean)
+    add_product(draft, steps, "head", weights=weights, bias=bias, output="answers")

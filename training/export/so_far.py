@@ -24,7 +24,7 @@ def add_count(draft: Draft, steps: str, name: str) -> str:
 
 def add_now(draft: Draft, before: str) -> str:
     """With the step itself."""
-    one = draft.shared("one_float", np.array(1, np.float32))
+    one = draft.number("one_float", 1)
     return draft.add("Add", [before, one], f"{before}_and_now")
 
 

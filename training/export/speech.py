@@ -1,14 +1,14 @@
 """The graph of a `Listener`: frames of samples, their log-mel energies, layers and a head."""
 
 import numpy as np
-import onnx
-from numpy.typing import NDArray
-from torch import Tensor
 
 from service.artifact.graphs import GraphSpec, StateSpec, TensorSpec
 from training.export.draft import Draft
 from training.export.graph import Graph
+from training.export.linear import add_linear
 from training.export.recurrent import LENGTHS, MODEL_FILE, add_stack, state_specs
+from training.export.weights import array
+from training.export.windows import add_last_rows
 from training.nn.features import FLOOR, ROOTS, LogMel
 from training.nn.speech import Listener
 
@@ -29,31 +29,29 @@ def speech_graph(network: Listener) -> Graph:
     draft = Draft()
     by_time = draft.transpose("samples", "samples_by_time", (1, 0, 2))  # [time, batch, hop]
     hops = draft.add("Concat", ["overlap_in", by_time], "hops", {"axis": 0})
-    _add_overlap(draft, hops, framing.hops_before)
+    add_last_rows(draft, hops, "overlap", framing.hops_before)
     read = add_log_mel(draft, network.features, hops)
     steps = add_stack(draft, network.stack, read)
-    weights = draft.constant("head_weights", _array(network.head.weight).T)
-    product = draft.add("MatMul", [steps, weights], "head_product")
-    bias = draft.constant("head_bias", _array(network.head.bias))
-    draft.transpose(draft.add("Add", [product, bias], "scores"), "logits", (1, 0, 2))
+    scores = add_linear(draft, steps, "head", network.head, output="scores")
+    draft.transpose(scores, "logits", (1, 0, 2))
     return Graph(draft.finish(spec), spec)
 
 
 def add_log_mel(draft: Draft, features: LogMel, hops: str) -> str:
     """`hops [hops_before + time, batch, hop]` to `[time, batch, mels]`."""
     frames = _add_frames(draft, hops, features.framing.hops_before)
-    waves = draft.constant("waves", _array(features.waves))
+    waves = draft.constant("waves", array(features.waves))
     heard = draft.add("MatMul", [frames, waves], "heard")  # [time, batch, 2 bins]
     squares = draft.add("Mul", [heard, heard], "squares")
     bins = len(features.filters)
     draft.split(squares, ["real", "imaginary"], sizes=[bins, bins], axis=2)
     power = draft.add("Add", ["real", "imaginary"], "power")
-    filters = draft.constant("filters", _array(features.filters))
+    filters = draft.constant("filters", array(features.filters))
     energies = draft.add("MatMul", [power, filters], "energies")
-    energies = draft.add("Add", [energies, _number(draft, "least_energy", FLOOR)], "energies_kept")
+    energies = draft.add("Add", [energies, draft.number("least_energy", FLOOR)], "energies_kept")
     nats = _add_logarithm(draft, energies)
-    mean = draft.constant("mean", _array(features.mean))
-    deviation = draft.constant("deviation", _array(features.deviation))
+    mean = draft.constant("mean", array(features.mean))
+    deviation = draft.constant("deviation", array(features.deviation))
     return draft.add("Div", [draft.add("Sub", [nats, mean], "centred"), deviation], "log_mel")
 
 
@@ -71,28 +69,9 @@ def _add_logarithm(draft: Draft, values: str) -> str:
     """As `features.logarithm`, operation by operation."""
     for number in range(ROOTS):
         values = draft.add("Sqrt", [values], f"root{number}")
-    one = _number(draft, "one", 1)
+    one = draft.number("one", 1)
     below, above = (draft.add(kind, [values, one], f"root_{kind}") for kind in ("Sub", "Add"))
     z = draft.add("Div", [below, above], "z")
-    cubic = draft.add("Div", [draft.add("Mul", [z, z], "z2"), _number(draft, "three", 3)], "z2_3")
+    cubic = draft.add("Div", [draft.add("Mul", [z, z], "z2"), draft.number("three", 3)], "z2_3")
     series = draft.add("Mul", [draft.add("Add", [cubic, one], "series_of_z"), z], "series")
-    return draft.add("Mul", [series, _number(draft, "of_roots", 2 ** (ROOTS + 1))], "nats")
-
-
-def _add_overlap(draft: Draft, hops: str, count: int) -> None:
-    """The hops before each row's own end, which the next chunk begins with."""
-    ends = draft.add("Cast", [LENGTHS], "ends", {"to": onnx.TensorProto.INT64})
-    ends = draft.add("Unsqueeze", [ends, draft.integers(0, 2)], "ends_kept")  # [1, batch, 1]
-    offsets = draft.constant("offsets", np.arange(count, dtype=np.int64)[:, None, None])
-    places = draft.add("Add", [ends, offsets], "overlap_places")
-    shape = draft.add("Shape", ["overlap_in"], "overlap_shape")
-    places = draft.add("Expand", [places, shape], "overlap_everywhere")
-    draft.add("GatherElements", [hops, places], "overlap_out", {"axis": 0})
-
-
-def _number(draft: Draft, name: str, value: float) -> str:
-    return draft.shared(name, np.array(value, np.float32))
-
-
-def _array(tensor: Tensor) -> NDArray[np.float32]:
-    return tensor.detach().cpu().numpy()
+    return draft.add("Mul", [series, draft.number("of_roots", 2 ** (ROOTS + 1))], "nats")

@@ -1,6 +1,5 @@
 """The nodes by which a pen's way is read from where it began, in its size so far."""
 
-import numpy as np
 import onnx
 
 from training.export.baseline import add_last_row
@@ -13,10 +12,10 @@ def add_strokes(draft: Draft, scaled: str) -> str:
     """`scaled [time, batch, 3]` to what the network reads, `[time, batch, NUM_READ]`."""
     draft.split(scaled, ["places", "begins"], sizes=[2, 1], axis=2)
     before = add_count(draft, scaled, "counted")  # [time, batch, 1]
-    is_first = draft.add("Equal", [before, _number(draft, "zero_float", 0)], "is_first")
+    is_first = draft.add("Equal", [before, draft.number("zero_float", 0)], "is_first")
     moved = _add_moved(draft, is_first)
     mean, size = _add_size(draft, add_now(draft, before))
-    at_least = draft.add("Max", [size, _number(draft, "least_size", LEAST_SIZE)], "size_at_least")
+    at_least = draft.add("Max", [size, draft.number("least_size", LEAST_SIZE)], "size_at_least")
     from_first = draft.add("Sub", ["places", _add_first(draft, is_first)], "from_first")
     from_mean = draft.add("Sub", ["places", mean], "from_mean")
     parts = [
@@ -55,7 +54,7 @@ def _add_size(draft: Draft, count: str) -> tuple[str, str]:
     mean = add_mean(draft, "places", "sums", count)
     mean_square = add_mean(draft, squared, "squares", count)
     variance = draft.add("Sub", [mean_square, draft.add("Mul", [mean, mean], "mean_2")], "variance")
-    least = _number(draft, "least_variance", LEAST_VARIANCE)
+    least = draft.number("least_variance", LEAST_VARIANCE)
     variance = draft.add("Max", [variance, least], "variance_kept")
     draft.split(variance, ["variance_x", "variance_y"], sizes=[1, 1], axis=2)
     both = draft.add("Add", ["variance_x", "variance_y"], "variance_both")
@@ -66,13 +65,9 @@ def _add_way(draft: Draft, moved: str) -> str:
     squares = draft.add("Mul", [moved, moved], "moved_squared")
     draft.split(squares, ["moved_x", "moved_y"], sizes=[1, 1], axis=2)
     length = draft.add("Sqrt", [draft.add("Add", ["moved_x", "moved_y"], "way_squared")], "way")
-    return draft.add("Add", [length, _number(draft, "least_way", LEAST_WAY)], "way_kept")
+    return draft.add("Add", [length, draft.number("least_way", LEAST_WAY)], "way_kept")
 
 
 def _scaled(draft: Draft, tensor: str, size: str, factor: float) -> str:
     sized = draft.add("Div", [tensor, size], f"{tensor}_sized")
-    return draft.add("Mul", [sized, _number(draft, f"times_{tensor}", factor)], f"{tensor}_read")
-
-
-def _number(draft: Draft, name: str, value: float) -> str:
-    return draft.shared(name, np.array(value, np.float32))
+    return draft.add("Mul", [sized, draft.number(f"times_{tensor}", factor)], f"{tensor}_read")

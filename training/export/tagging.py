@@ -2,12 +2,12 @@
 
 import numpy as np
 from onnx import TensorProto
-from torch import nn
 
 from service.artifact.graphs import GraphSpec, TensorSpec
 from training.export.attention import ATTENTION
 from training.export.draft import Draft
 from training.export.lengths import LENGTHS, add_valid
+from training.export.linear import add_linear
 from training.export.recurrent import MODEL_FILE, add_layers, add_stack, state_specs
 from training.export.weights import array
 from training.nn.attention import AdditivePooling
@@ -33,7 +33,7 @@ def tagger_graph(network: Tagger) -> tuple[Draft, GraphSpec]:
     tokens = draft.transpose("tokens", "tokens_by_time", (1, 0))  # [time, batch]
     steps = draft.add("Gather", [embedding, tokens], "embedded")
     steps = add_stack(draft, stack, steps) if causal else add_layers(draft, stack, steps)[0]
-    scores = _add_linear(draft, steps, "tags", network.head)
+    scores = add_linear(draft, steps, "tags", network.head)
     if network.intent is not None:
         intents = _add_intents(draft, steps, network)
         scores = draft.add("Concat", [scores, intents], "scores_by_time", {"axis": 2})
@@ -45,9 +45,9 @@ def _add_intents(draft: Draft, steps: str, network: Tagger) -> str:
     """`[time, batch, intents]`; of a pooled one, the same at every step."""
     assert network.intent is not None, "asked for where there are intents"
     if network.pooling is None:
-        return _add_linear(draft, steps, "intents", network.intent)
+        return add_linear(draft, steps, "intents", network.intent)
     pooled = _add_pooling(draft, steps, network.pooling)  # [1, batch, heads * features]
-    whole = _add_linear(draft, pooled, "intents_of_row", network.intent)
+    whole = add_linear(draft, pooled, "intents_of_row", network.intent)
     zeros = draft.add("Mul", ["valid", draft.constant("zero", np.array(0, np.float32))], "nothing")
     return draft.add("Add", [zeros, whole], "intents")
 
@@ -58,7 +58,7 @@ def _add_pooling(draft: Draft, steps: str, pooling: AdditivePooling) -> str:
     The weights become the tensor `attention`.
     """
     _add_valid(draft)
-    keys = draft.add("Tanh", [_add_linear(draft, steps, "keys", pooling.keys)], "keys_bent")
+    keys = draft.add("Tanh", [add_linear(draft, steps, "keys", pooling.keys)], "keys_bent")
     query = draft.constant("query", array(pooling.query.weight).T)
     scores = draft.add("MatMul", [keys, query], "pool_scores")  # [time, batch, heads]
     low = draft.constant("minus_infinity", np.array(-np.inf, np.float32))
@@ -80,9 +80,3 @@ def _add_valid(draft: Draft) -> None:
 
 def _per_step(name: str, size: int) -> TensorSpec:
     return TensorSpec(name=name, dtype="float32", shape=("batch", "time", size))
-
-
-def _add_linear(draft: Draft, tensor: str, name: str, layer: nn.Linear) -> str:
-    weights = draft.constant(f"{name}_weights", array(layer.weight).T)
-    bias = draft.constant(f"{name}_bias", array(layer.bias))
-    return draft.add("Add", [draft.add("MatMul", [tensor, weights], f"{name}_product"), bias], name)

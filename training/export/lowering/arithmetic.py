@@ -27,7 +27,7 @@ class Bytes:
 
 def add_bounded(draft: Draft, tensor: str, output: str) -> Bytes:
     """Numbers in (-1, 1) as bytes: one scale is right for every row, without calibration."""
-    scale = draft.shared("state_scale", np.array(1 / _STEPS_OF_ONE, np.float32))
+    scale = draft.number("state_scale", 1 / _STEPS_OF_ONE)
     return Bytes(draft.add("QuantizeLinear", [tensor, scale, _zero(draft)], output), scale)
 
 

@@ -9,8 +9,6 @@ product), Elman 1990 for the plain cell.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from training.export.draft import Draft
 from training.export.lowering.finished import Cell
 
@@ -81,7 +79,7 @@ def _gru(draft: Draft, hidden: int, sums: Sums, *, hidden_state: str, name: str)
     if sums.new_bias:
         kept = draft.add("Add", [sums.new_bias, kept], f"{name}_reset_biased")
     n = draft.add("Tanh", [draft.add("Add", [sums.new_input, kept], f"{name}_n_sum")], f"{name}_n")
-    one = draft.shared("one_float", np.array(1, np.float32))
+    one = draft.number("one_float", 1)
     new = draft.add("Mul", [draft.add("Sub", [one, z], f"{name}_not_z"), n], f"{name}_new")
     old = draft.add("Mul", [z, hidden_state], f"{name}_old")
     return draft.add("Add", [new, old], f"{name}_h")

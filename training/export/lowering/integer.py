@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
-import numpy as np
 import onnx
 
 from service.artifact.graphs import GraphSpec
@@ -135,5 +134,5 @@ def _add_mask(draft: Draft, graph: Finished, steps: str, *, batch_axis: int) -> 
     valid = add_valid(draft, steps, f"{steps}_valid", graph.spec.lengths)  # [time, batch]
     axes = draft.integers(2) if batch_axis == 1 else draft.integers(1, 3)
     valid = draft.add("Unsqueeze", [valid, axes], f"{steps}_valid_kept")
-    zero = draft.shared("zero_float", np.array(0, np.float32))
+    zero = draft.number("zero_float", 0)
     return draft.add("Where", [valid, steps, zero], f"{steps}_masked")

@@ -18,13 +18,8 @@ from onnx.external_data_helper import uses_external_data
 from pydantic import ValidationError
 
 from service.artifact.graphs import EncoderSpec, GraphSpec, TensorSpec
-from service.artifact.manifest import (
-    FORMAT_VERSION,
-    MANIFEST_FILE,
-    Manifest,
-    Seq2SeqOutput,
-    TextInput,
-)
+from service.artifact.manifest import FORMAT_VERSION, MANIFEST_FILE, Manifest
+from service.artifact.tasks import Seq2SeqOutput, TextInput
 from service.artifact.text import Text
 from service.errors import ArtifactError
 

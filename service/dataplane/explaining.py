@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from service.artifact.manifest import ClassificationOutput, Seq2SeqOutput, TaggingOutput
+from service.artifact.tasks import ClassificationOutput, Seq2SeqOutput, TaggingOutput
 from service.dataplane.types import Attention
 from service.errors import InvalidInput
 from service.registry.served_model import ServedModel

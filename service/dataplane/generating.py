@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from service.artifact.manifest import LanguageModelingOutput, SamplingDefaults
+from service.artifact.tasks import LanguageModelingOutput, SamplingDefaults
 from service.artifact.text import Text
 from service.dataplane.checking import check, pick, pick_max_tokens
 from service.dataplane.reading import read_to_end

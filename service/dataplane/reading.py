@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.artifact.ctc import BLANK, last_told
-from service.artifact.manifest import (
+from service.artifact.scores import softmax
+from service.artifact.tasks import (
     AnomalyOutput,
     AudioInput,
     ClassificationOutput,
@@ -22,7 +23,6 @@ from service.artifact.manifest import (
     TaggingOutput,
     TextInput,
 )
-from service.artifact.scores import softmax
 from service.dataplane.explaining import attention_of
 from service.dataplane.series import ReadSeries
 from service.dataplane.sound import Hops, checked_samples, heard_from

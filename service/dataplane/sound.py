@@ -5,7 +5,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from service.artifact.manifest import AudioInput
+from service.artifact.tasks import AudioInput
 from service.errors import InvalidInput
 from service.sessions.session import SessionState
 

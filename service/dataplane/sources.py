@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from service.artifact.manifest import Seq2SeqOutput
+from service.artifact.tasks import Seq2SeqOutput
 from service.artifact.text import Text
 from service.dataplane.reading import ends_of
 from service.dataplane.series import ReadSeries

@@ -5,8 +5,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from service.artifact.manifest import TaggingOutput
 from service.artifact.scores import softmax
+from service.artifact.tasks import TaggingOutput
 from service.artifact.text import Text, Word, Words
 from service.dataplane.types import Classification, TaggedWord, Tagging
 

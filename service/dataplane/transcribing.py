@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.artifact.ctc import collapse
-from service.artifact.manifest import CtcOutput
+from service.artifact.tasks import CtcOutput
 from service.dataplane.types import Transcript
 from service.sessions.session import SessionState
 

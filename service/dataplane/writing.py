@@ -7,7 +7,7 @@ from contextlib import aclosing
 import numpy as np
 from numpy.typing import NDArray
 
-from service.artifact.manifest import SamplingDefaults
+from service.artifact.tasks import SamplingDefaults
 from service.dataplane.aligning import Found
 from service.dataplane.checking import check
 from service.dataplane.generating import GenerationPlan, Progress, follow, generation_params

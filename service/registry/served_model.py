@@ -13,13 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.artifact.artifact import Artifact
-from service.artifact.manifest import (
-    AudioInput,
-    Manifest,
-    NumericInput,
-    Seq2SeqOutput,
-    TextInput,
-)
+from service.artifact.manifest import Manifest
+from service.artifact.tasks import AudioInput, NumericInput, Seq2SeqOutput, TextInput
 from service.artifact.text import Text
 from service.engine.cost import TYPICAL, CostModel
 from service.engine.engine import Engine, EngineConfig

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from service.artifact.artifact import load_artifact
-from service.artifact.manifest import Task
+from service.artifact.tasks import Task
 from service.registry.disk import scan
 from tests.e2e.server import ROOT, Server, serving
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from service.artifact.artifact import read_manifest
 from service.artifact.graphs import GraphSpec
-from service.artifact.manifest import AudioInput, Manifest, TextInput
+from service.artifact.manifest import Manifest
+from service.artifact.tasks import AudioInput, TextInput
 from tests.invariants.test_models import MODELS_DIR, PUBLISHED
 from training.runner import Array, Ran, Runner
 

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from service.artifact.artifact import Artifact, load_artifact
-from service.artifact.manifest import AudioInput, Seq2SeqOutput, TextInput
+from service.artifact.tasks import AudioInput, Seq2SeqOutput, TextInput
 from service.dataplane.types import OpenRequest, Prediction, SearchRequest
 from service.registry.disk import scan
 from service.registry.form import choose_form, replay

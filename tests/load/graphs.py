@@ -14,7 +14,8 @@ from statistics import median
 import numpy as np
 
 from service.artifact.artifact import read_manifest
-from service.artifact.manifest import AudioInput, Manifest, TextInput
+from service.artifact.manifest import Manifest
+from service.artifact.tasks import AudioInput, TextInput
 from tests.load.report import conditions_now
 from training.runner import Array, Runner
 

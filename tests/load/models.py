@@ -16,14 +16,8 @@ from tokenizers.pre_tokenizers import Split, WhitespaceSplit
 
 from service.artifact.artifact import ProbeData, digest, dump_probe, save_artifact
 from service.artifact.graphs import GraphSpec, StateSpec, TensorSpec
-from service.artifact.manifest import (
-    ClassificationOutput,
-    LanguageModelingOutput,
-    Manifest,
-    Provenance,
-    Task,
-    TextInput,
-)
+from service.artifact.manifest import Manifest, Provenance
+from service.artifact.tasks import ClassificationOutput, LanguageModelingOutput, Task, TextInput
 from training.export.draft import Draft
 
 EMBEDDING, HIDDEN, LAYERS = 64, 256, 2

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from service.artifact.artifact import Artifact, load_artifact
 from service.artifact.graphs import GraphSpec
-from service.artifact.manifest import (
+from service.artifact.scores import softmax
+from service.artifact.tasks import (
     AnomalyOutput,
     ClassificationOutput,
     CtcOutput,
@@ -19,7 +20,6 @@ from service.artifact.manifest import (
     RegressionOutput,
     TaggingOutput,
 )
-from service.artifact.scores import softmax
 from service.registry.form import choose_form
 from service.runtime.session import RuntimeConfig
 from tests.load.drive import Answer, Answers

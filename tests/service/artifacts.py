@@ -21,17 +21,15 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 from service.artifact.artifact import ProbeData, digest, dump_probe, save_artifact
 from service.artifact.graphs import GraphSpec, StateSpec, TensorSpec
-from service.artifact.manifest import (
+from service.artifact.manifest import Limits, Manifest, Provenance
+from service.artifact.tasks import (
     AnyOutput,
     AudioInput,
     ClassificationOutput,
     CtcOutput,
     ForecastingOutput,
     LanguageModelingOutput,
-    Limits,
-    Manifest,
     NumericInput,
-    Provenance,
     SamplingDefaults,
     TaggingOutput,
     Task,

@@ -15,14 +15,8 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 from service.artifact.artifact import ProbeData, SourceProbe, digest, dump_probe, save_artifact
 from service.artifact.graphs import EncoderSpec, GraphSpec, MemorySpec, StateSpec, TensorSpec
-from service.artifact.manifest import (
-    Manifest,
-    Provenance,
-    SearchDefaults,
-    Seq2SeqOutput,
-    Task,
-    TextInput,
-)
+from service.artifact.manifest import Manifest, Provenance
+from service.artifact.tasks import SearchDefaults, Seq2SeqOutput, Task, TextInput
 
 LETTERS = ("[END]", "[START]", *"abcdefghij")
 _VOCAB, _HIDDEN = len(LETTERS), 8

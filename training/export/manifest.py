@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from service.artifact.artifact import ProbeData, SourceProbe
-from service.artifact.manifest import (
+from service.artifact.tasks import (
     AnomalyOutput,
     AudioInput,
     ClassificationOutput,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from service.artifact.graphs import GraphSpec
-from service.artifact.manifest import AudioInput, Input, NumericInput, TextInput
+from service.artifact.tasks import AudioInput, Input, NumericInput, TextInput
 from training.export.claims import (
     ALONE_EQUALS_COMPANY,
     CHUNKS_EQUAL_WHOLE,

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.artifact.ctc import collapse
-from service.artifact.manifest import (
+from service.artifact.scores import log_softmax, softmax
+from service.artifact.tasks import (
     AnomalyOutput,
     AudioInput,
     ClassificationOutput,
@@ -21,7 +22,6 @@ from service.artifact.manifest import (
     TaggingOutput,
     TextInput,
 )
-from service.artifact.scores import log_softmax, softmax
 from service.engine.generation import choice_seed
 from service.engine.sampling import uniform
 from tests.load.reference import NEAR, Precision, Reference, WrongAnswer

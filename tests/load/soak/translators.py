@@ -9,8 +9,8 @@ import numpy as np
 
 from service.artifact.artifact import load_artifact
 from service.artifact.beam import Beam, BeamParams, Ended
-from service.artifact.manifest import Seq2SeqOutput, TextInput
 from service.artifact.scores import likeliest_tokens
+from service.artifact.tasks import Seq2SeqOutput, TextInput
 from service.registry.disk import scan
 from tests.load.reference import NEAR, WrongAnswer
 from training.runner import Memory, PairRunner, open_runner

@@ -8,7 +8,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from service.artifact.artifact import load_artifact
-from service.artifact.manifest import ClassificationOutput
+from service.artifact.tasks import ClassificationOutput
 from tests.service.artifact.forging import (
     change_graph,
     read_fields,

@@ -9,13 +9,8 @@ import numpy as np
 from msgspec.structs import replace
 
 from service.artifact.graphs import GraphSpec, StateSpec, TensorSpec
-from service.artifact.manifest import (
-    ForecastingOutput,
-    Manifest,
-    NumericInput,
-    Provenance,
-    Task,
-)
+from service.artifact.manifest import Manifest, Provenance
+from service.artifact.tasks import ForecastingOutput, NumericInput, Task
 from service.dataplane.plane import DataPlane
 from service.dataplane.types import (
     DEFAULT_SEARCH,

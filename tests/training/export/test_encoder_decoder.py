@@ -15,7 +15,8 @@ from torch import Tensor
 
 from service.artifact.artifact import load_artifact
 from service.artifact.beam import BeamParams
-from service.artifact.manifest import MANIFEST_FILE, Manifest, Seq2SeqOutput
+from service.artifact.manifest import MANIFEST_FILE, Manifest
+from service.artifact.tasks import Seq2SeqOutput
 from service.registry.served_model import verify as verify_for_serving
 from service.runtime.session import RuntimeConfig
 from tests.training.tiny import publish_tiny

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from service.artifact.artifact import load_artifact
-from service.artifact.manifest import Task
+from service.artifact.tasks import Task
 from service.errors import ArtifactError
 from tests.training.tiny import publish_run, publish_tiny
 from training.export.claims import VerificationError

@@ -3,109 +3,21 @@
 import asyncio
 import os
 import shutil
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
-from onnx import numpy_helper
-from prometheus_client import CollectorRegistry
 
 from service.artifact.artifact import dump_probe, load_artifact
-from service.dataplane.plane import DataPlane
-from service.dataplane.types import (
-    DataPlaneLimits,
-    OpenRequest,
-    SearchRequest,
-    StepReply,
-    Written,
-)
 from service.engine.continuations import Finished, Read
-from service.engine.cost import TYPICAL
-from service.engine.engine import Engine, EngineConfig, Row
+from service.engine.engine import Row
 from service.errors import DeviceUnavailable, Draining, ModelNotFound, SessionLost, Starting
-from service.registry.registry import Registry, RegistryConfig
-from service.runtime.session import RuntimeConfig
-from service.sessions.store.memory import MemoryStore, SessionsConfig
-from service.telemetry.metrics import Metrics
 from tests.service.artifact.forging import change_graph, replace_files, set_field
 from tests.service.artifacts import save_babble, save_parity, save_running_total
-from tests.service.babel import save_babel
-from tests.service.dataplane.serving import call, column, predict_one, total_of
-from tests.service.dataplane.translating import written
-
-TOTAL = "running-total"
-
-
-@dataclass
-class Running:
-    registry: Registry
-    plane: DataPlane
-    collectors: CollectorRegistry
-
-    async def total(self, *values: float) -> float:
-        it: Any = self
-        return total_of(await predict_one(it, TOTAL, column(values)))
-
-    async def translate(self, text: str, **search: Any) -> Written:
-        predictions = await self.plane.predict(
-            "babel", [text], call=call(), search=SearchRequest(**search)
-        )
-        (result,) = predictions.results
-        return written(result)
-
-    def open(self, session_id: str) -> int:
-        request = OpenRequest(session_id=session_id)
-        return self.plane.open_session(TOTAL, request, call=call()).version
-
-    async def feed(self, session_id: str, *values: float) -> float:
-        reply: StepReply = (await self.plane.feed(session_id, column(values), call=call())).reply
-        return total_of(reply.prediction)
-
-    def versions(self) -> dict[str, int]:
-        return {model.manifest.name: model.manifest.version for model in self.plane.models()}
-
-    def metric(self, name: str, **labels: str) -> float | None:
-        return self.collectors.get_sample_value(f"recur_{name}", labels)
-
-
-@asynccontextmanager
-async def running(
-    models_dir: Path, *, models: tuple[str, ...] = (), drain_seconds: float = 60.0, **runtime: Any
-) -> AsyncIterator[Running]:
-    """A registry that looks at the folder when the test says so."""
-    collectors = CollectorRegistry()
-    metrics = Metrics(collectors)
-    sessions = MemoryStore(SessionsConfig(), metrics)
-    registry = Registry(
-        RegistryConfig(models_dir, models, poll_seconds=0, drain_seconds=drain_seconds),
-        runtime=RuntimeConfig(**{"device": "cpu"} | runtime),
-        engine=EngineConfig(),
-        sessions=sessions,
-        metrics=metrics,
-    )
-    plane = DataPlane(registry, sessions, limits=DataPlaneLimits(), metrics=metrics)
-    try:
-        await registry.refresh()
-        yield Running(registry, plane, collectors)
-    finally:
-        await registry.close(timeout_seconds=1)
-
-
-async def until_drained(it: Running, version: int) -> None:
-    """Until the version's engine has ended; the test's own timeout ends a hang."""
-    labels = {"model": TOTAL, "version": str(version), "task": "forecasting", "device": "cpu"}
-    while it.metric("model_info", **labels) is not None:  # noqa: ASYNC110 - a metric, no event
-        await asyncio.sleep(0.01)
-
-
-def model_info(version: int) -> dict[str, str]:
-    return {"model": TOTAL, "version": str(version), "task": "forecasting", "device": "cpu"}
+from tests.service.dataplane.serving import call
+from tests.service.registry.running import TOTAL, model_info, running, until_drained
 
 
 async def test_every_model_of_the_folder_is_served_at_its_highest_version(tmp_path: Path) -> None:
@@ -280,65 +192,6 @@ async def test_work_in_flight_ends_on_the_version_on_which_it_began(tmp_path: Pa
         await it.registry.refresh()
         assert await begun == 50_000
         assert await it.total(1) == 10
-
-
-async def test_an_encoder_decoder_is_verified_measured_and_served(tmp_path: Path) -> None:
-    save_babel(tmp_path)
-    async with running(tmp_path) as it:
-        assert it.registry.readiness() == {"babel": "ready"}
-        served = it.registry.get("babel")
-        assert served.verified.probe_difference <= 1e-6
-        assert served.verified.cost != TYPICAL
-        assert served.verified.encoder is not None
-        assert served.verified.encoder.cost != TYPICAL
-        await it.translate("cafe")
-        calls = it.metric("step_seconds_count", model="babel")
-        await it.translate("cafe")
-        assert it.metric("step_seconds_count", model="babel") == 2 * (calls or 0)
-
-
-@pytest.mark.parametrize("file", ["encoder.onnx", "decoder.onnx"])
-async def test_an_encoder_or_a_decoder_with_other_numbers_is_refused(
-    file: str, tmp_path: Path
-) -> None:
-    def spoil(model: onnx.ModelProto) -> None:
-        (weights,) = [t for t in model.graph.initializer if t.name == "R"]
-        spoiled = numpy_helper.to_array(weights) + np.float32(0.05)
-        weights.CopyFrom(numpy_helper.from_array(spoiled, "R"))
-
-    folder = save_babel(tmp_path)
-    change_graph(folder, spoil, file=file)
-    async with running(tmp_path) as it:
-        assert "differs from what was seen at export" in it.registry.readiness()["babel"]
-
-
-def admits(engine: Engine) -> bool:
-    try:
-        engine.submit([], deadline=None).close()
-    except Draining:
-        return False
-    return True
-
-
-async def test_a_search_ends_on_the_version_on_which_it_began(tmp_path: Path) -> None:
-    save_babel(tmp_path)
-    async with running(tmp_path) as it:
-        expected = await it.translate("cafe", max_tokens=400)
-        old = it.registry.get("babel")
-        begun = asyncio.create_task(it.translate("cafe", max_tokens=400))
-        while not it.registry.in_flight:  # noqa: ASYNC110 - a count, no event
-            await asyncio.sleep(0)
-        save_babel(tmp_path, version=2, seed=6)
-        await it.registry.refresh()
-        assert await begun == expected
-        assert await it.translate("cafe", max_tokens=400) != expected
-        labels = {"model": "babel", "version": "1", "task": "seq2seq", "device": "cpu"}
-        while it.metric("model_info", **labels) is not None:  # noqa: ASYNC110 - a metric
-            await asyncio.sleep(0.01)
-        assert old.encoder is not None
-        async with asyncio.timeout(10):
-            while admits(old.engine) or admits(old.encoder):  # noqa: ASYNC110 - of two engines
-                await asyncio.sleep(0.01)
 
 
 async def test_a_session_stays_on_its_version_until_it_ends(tmp_path: Path) -> None:

@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torchmetrics.functional.text import word_error_rate
 
@@ -84,5 +83,4 @@ def _bands(data: SpokenStrings, place: int) -> NDArray[np.float32]:
     """What the network is given of a test string, but for its scale: `[time, mels]` in nats."""
     rows = data.split.tested.rows[place]
     features = LogMel(Framing(data.sound.sample_rate, data.sound.hop))
-    silence = rows.new_zeros(features.framing.hops_before, data.sound.hop)
-    return features.energies(torch.cat([silence, rows])).numpy()
+    return features.energies(features.from_silence(rows)).numpy()

@@ -62,7 +62,7 @@ class LogMel(nn.Module):
 
     def normalise_by(self, recordings: Iterable[Tensor]) -> None:
         """Fix mean and deviation: those of recordings `[time, hop]`, each from silence."""
-        heard = torch.cat([self.energies(self._from_silence(rows)) for rows in recordings])
+        heard = torch.cat([self.energies(self.from_silence(rows)) for rows in recordings])
         self.mean.copy_(heard.mean(dim=0))
         self.deviation.copy_(heard.std(dim=0).clamp(min=_LEAST_DEVIATION))
 
@@ -79,7 +79,8 @@ class LogMel(nn.Module):
         real, imaginary = waves.square().chunk(2, dim=-1)
         return logarithm((real + imaginary) @ self.filters + FLOOR)
 
-    def _from_silence(self, rows: Tensor) -> Tensor:
+    def from_silence(self, rows: Tensor) -> Tensor:
+        """Hops `[time, hop]` with the silent ones before them that the first frame needs."""
         silence = rows.new_zeros(self.framing.hops_before, self.framing.hop)
         return torch.cat([silence, rows])
 
